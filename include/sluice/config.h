@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration: one table of options drives parsing, `sluice check`,
+ * --help, the man page and the commented default file.
+ *
+ * The file is read by libconfig. Values that are wrong are all reported at
+ * once; a configuration is only ever replaced as a whole.
+ */
+#ifndef SLUICE_CONFIG_H
+#define SLUICE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sluice/errmsg.h"
+
+#define CONFIG_DEFAULT_PATH "/etc/sluice/sluice.conf"
+#define CONFIG_MAX_BYTES    (256 * 1024)
+
+enum mode {
+	MODE_OBSERVE, /* decide nothing, write nothing */
+	MODE_DRY_RUN, /* decide and log, write nothing */
+	MODE_CONTROL, /* decide and do */
+};
+
+enum strategy_id {
+	STRATEGY_KERNEL,
+	STRATEGY_THRESHOLD,
+};
+
+enum event_level {
+	EVENTS_OFF,   /* scans alone */
+	EVENTS_LISTS, /* refills and drains of the per-CPU lists */
+	EVENTS_ALL,   /* direct frees too (mm_page_free, one event per page) */
+};
+
+/*
+ * An order in the configuration: a number, or a name whose number only the
+ * running kernel knows. Resolved by order_resolve().
+ */
+enum {
+	ORDER_PAGEBLOCK = -1, /* "pageblock": the kernel's own default */
+	ORDER_HIGHEST = -2,   /* "highest": the allocator's highest order */
+	ORDER_OFF = -3,       /* "off": beyond the highest, where the kernel takes it */
+};
+
+#define CONFIG_ZONE_NAME   16
+#define CONFIG_MAX_ZONES   16
+#define CONFIG_ANY_NODE    (-1)
+
+/* Per-zone override; a member that the file does not name keeps the general value. */
+struct config_zone {
+	char zone[CONFIG_ZONE_NAME]; /* "DMA32", "Normal", ... */
+	int node;                    /* or CONFIG_ANY_NODE */
+	bool ignore;                 /* never a reason to release */
+	uint64_t start;              /* bytes */
+	uint64_t stop;               /* bytes */
+	uint64_t min_age;            /* ns */
+	bool has_start, has_stop, has_min_age;
+};
+
+struct config_threshold {
+	uint64_t start;    /* bytes of reportable memory at which releasing begins */
+	uint64_t stop;     /* bytes at which it ends; below start */
+	uint64_t min_age;  /* ns; extents that became free more recently do not count */
+	uint64_t cooldown; /* ns between the end of one release and the next */
+	int order;         /* order to release at, or ORDER_* */
+};
+
+struct config {
+	enum mode mode;
+	enum strategy_id strategy;
+	uint64_t interval;      /* ns between decisions */
+	uint64_t full_interval; /* ns between full scans; 0: only on request */
+	enum event_level events;
+	bool kick;
+	int order_floor;   /* lowest order that sluice writes, or ORDER_* */
+	int order_ceiling; /* highest order that sluice writes, or ORDER_* */
+	uint64_t delay_hold;    /* ns, 0: leave page_reporting_delay_ms alone */
+	uint64_t delay_release; /* ns, 0: leave page_reporting_delay_ms alone */
+	int log_level;          /* as in log.h */
+	struct config_threshold threshold;
+	struct config_zone zones[CONFIG_MAX_ZONES];
+	unsigned int nr_zones;
+};
+
+/* Every option at its default. */
+void config_defaults(struct config *config);
+
+/*
+ * Reads @path. All errors are appended to @errors, one per line, each as
+ * "file:line: name: value: what is allowed" ("file:0:" if the file can't be
+ * read at all). Returns 0, -ENOENT or another -errno if the file can't be
+ * read, -EINVAL if it holds errors. *config is written on success only.
+ */
+int config_load(const char *path, struct config *config, FILE *errors);
+
+/* The words of the enumerations, for messages and JSON. */
+const char *config_mode_name(enum mode mode);
+const char *config_strategy_name(enum strategy_id strategy);
+const char *config_events_name(enum event_level level);
+
+/* Order number for an ORDER_* value on a kernel with these properties. */
+int order_resolve(int order, int pageblock_order, int highest_order);
+
+/*
+ * Documents made from the table: the commented default file, a section of the
+ * man page in scdoc, and the options one per line for --help.
+ */
+void config_print_example(FILE *out);
+void config_print_scdoc(FILE *out);
+void config_print_help(FILE *out);
+/* Every option with its current value, one "name = value;" per line. */
+void config_print(const struct config *config, FILE *out);
+
+#endif

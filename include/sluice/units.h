@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Numbers with units: "64MiB", "2s". One parser for the config file, the
+ * command line and the tests.
+ */
+#ifndef SLUICE_UNITS_H
+#define SLUICE_UNITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/errmsg.h"
+
+/*
+ * Strict decimal integer: optional '-', digits, nothing else. @min and @max are
+ * inclusive. -EINVAL for anything that is no number ("12abc" is named as
+ * trailing text), -ERANGE outside the range.
+ */
+int parse_int(const char *text, int64_t min, int64_t max, int64_t *ret, struct errmsg *err);
+
+/*
+ * Size: "0", or a decimal number (fractions allowed: "1.5GiB") and one of B,
+ * KiB, MiB, GiB, TiB. Result in bytes. A number without a unit is an error,
+ * except 0, and so are decimal units (kB, MB): the message names the allowed ones.
+ */
+int parse_size(const char *text, uint64_t *bytes, struct errmsg *err);
+
+/*
+ * Duration: "0", or a decimal number (fractions allowed) and one of us, ms, s,
+ * min, h, d. Result in nanoseconds.
+ */
+int parse_duration(const char *text, uint64_t *ns, struct errmsg *err);
+
+/*
+ * Human-readable text, at most 12 characters, always with a unit: "0 B",
+ * "512 KiB", "62.5 MiB", "1.2 GiB". Returns @buf.
+ */
+#define UNITS_TEXT 16
+char *format_size(uint64_t bytes, char buf[UNITS_TEXT]);
+/* "0 s", "250 ms", "2 s", "1.5 min", "3 h". */
+char *format_duration(uint64_t ns, char buf[UNITS_TEXT]);
+
+/*
+ * The shortest text that parse_size() / parse_duration() read back as exactly
+ * the same value: "64MiB", "1500ms". For generated config files and messages.
+ */
+char *format_size_exact(uint64_t bytes, char buf[32]);
+char *format_duration_exact(uint64_t ns, char buf[32]);
+
+#define NSEC_PER_USEC 1000ULL
+#define NSEC_PER_MSEC 1000000ULL
+#define NSEC_PER_SEC  1000000000ULL
+
+#define KIB 1024ULL
+#define MIB (1024ULL * KIB)
+#define GIB (1024ULL * MIB)
+
+#endif
