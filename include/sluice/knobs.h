@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Kernel knobs: integers in files below the root, written so that every one of
+ * them gets its old value back.
+ *
+ * Each write goes through a journal in the state directory (/run/sluice):
+ * original value, last value written and value about to be written are on disk
+ * (fsync) before the knob is touched. kill -9 at any instant leaves a journal
+ * from which knobs_restore_leftover() undoes everything.
+ *
+ * If a knob holds a value that sluice did not write, someone else wrote it: the
+ * knob is let go of. It is not written again, and it is not restored.
+ */
+#ifndef SLUICE_KNOBS_H
+#define SLUICE_KNOBS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "sluice/errmsg.h"
+
+/* mm/page_reporting.c: 5.14+, unsigned; shown as -1 before a driver registers since 6.2 */
+#define KNOB_REPORTING_ORDER "sys/module/page_reporting/parameters/page_reporting_order"
+/* mm/page_reporting.c: 7.3+; milliseconds, sampled when a pass is queued */
+#define KNOB_REPORTING_DELAY "sys/module/page_reporting/parameters/page_reporting_delay_ms"
+
+#define KNOBS_JOURNAL "journal" /* in the state directory */
+#define KNOBS_MAX     16
+#define KNOB_PATH_MAX 128
+
+struct knobs;
+
+/*
+ * @state_dir must exist; the journal file appears with the first write and
+ * disappears when everything is restored. -EEXIST if a journal is left over: call
+ * knobs_restore_leftover() first. Freed with knobs_close().
+ */
+int knobs_open(int root, const char *state_dir, struct knobs **ret, struct errmsg *err);
+
+/*
+ * Makes the knob at @path hold @value: journal, write, read back, compare. Does
+ * nothing if it already holds @value and sluice has never written it.
+ * Returns 0;
+ * -EBUSY if someone else wrote the knob since (it is let go of now, the text
+ *        names both values), and on every later call;
+ * -EINVAL, -EIO, ... from the write itself: the knob is as it was;
+ * -EILSEQ if the kernel took the write but reads back another value: the
+ *        original value was written back;
+ * -ENODEV if the knob reads a negative value (no driver registered yet): such
+ *        a value could not be written back, so the knob is not touched;
+ * -ENOSPC if KNOBS_MAX knobs are in use.
+ */
+int knobs_set(struct knobs *knobs, const char *path, int64_t value, struct errmsg *err);
+
+/*
+ * Looks whether any knob that sluice holds was written by someone else; lets
+ * go of it then. Returns 0, or -EBUSY with the text naming knob and values, once
+ * for each such event.
+ */
+int knobs_check(struct knobs *knobs, struct errmsg *err);
+
+/* Whether sluice has let go of @path. */
+bool knobs_lost(const struct knobs *knobs, const char *path);
+
+/*
+ * The value that @path had before sluice first wrote it; -ENOENT if sluice
+ * does not hold it.
+ */
+int knobs_original(const struct knobs *knobs, const char *path, int64_t *ret);
+
+/*
+ * Writes every original value back, except where someone else wrote, and
+ * removes the journal. One line per knob goes to @report (may be NULL):
+ * "page_reporting_order: restored 9 (was 11)". Knobs that could not be restored
+ * stay in the journal; returns the first error then.
+ */
+int knobs_restore(struct knobs *knobs, FILE *report, struct errmsg *err);
+
+/*
+ * The same from a journal that an ended process left behind. Returns the
+ * number of knobs restored (0 if there is no journal), or -errno; -EBADMSG for a
+ * journal that can't be understood (it is kept, with the line in the text).
+ * Knobs that hold neither a value that the journal says sluice wrote nor the
+ * one it was about to write are left alone.
+ */
+int knobs_restore_leftover(int root, const char *state_dir, FILE *report, struct errmsg *err);
+
+/* Closes without restoring (the journal stays, if there is one). NULL is fine. */
+void knobs_close(struct knobs *knobs);
+
+#endif
