@@ -50,7 +50,10 @@ enum {
 #define CONFIG_MAX_ZONES   16
 #define CONFIG_ANY_NODE    (-1)
 
-/* Per-zone override; a member that the file does not name keeps the general value. */
+/*
+ * Per-zone override. config_load() fills members that the file does not name
+ * with the general value; has_* tell which are named.
+ */
 struct config_zone {
 	char zone[CONFIG_ZONE_NAME]; /* "DMA32", "Normal", ... */
 	int node;                    /* or CONFIG_ANY_NODE */
@@ -101,6 +104,13 @@ int config_load(const char *path, struct config *config, FILE *errors);
 const char *config_mode_name(enum mode mode);
 const char *config_strategy_name(enum strategy_id strategy);
 const char *config_events_name(enum event_level level);
+
+/*
+ * Options whose values differ between two configurations but that a reload
+ * cannot change: their names, one per line, go to @names. Returns how many.
+ */
+unsigned int config_fixed_changes(const struct config *running, const struct config *loaded,
+				  FILE *names);
 
 /* Order number for an ORDER_* value on a kernel with these properties. */
 int order_resolve(int order, int pageblock_order, int highest_order);

@@ -26,4 +26,12 @@ int errmsg_set(struct errmsg *err, int code, const char *fmt, ...)
 int errmsg_prefix(struct errmsg *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * A value as it may stand in a message: in double quotes, with everything but
+ * printable ASCII escaped ("\n", "\xc2"), cut with "..." if it is long.
+ * Returns @buf.
+ */
+#define QUOTED_TEXT 80
+char *text_quote(const char *text, char buf[QUOTED_TEXT]);
+
 #endif

@@ -35,12 +35,20 @@ int file_read(int root, const char *path, char *buf, size_t size, struct errmsg 
  */
 int file_read_alloc(int root, const char *path, size_t limit, char **ret, struct errmsg *err);
 
+/*
+ * The same for an open descriptor, from where it stands, for callers with their
+ * own texts: returns the number of bytes, or -errno (-EFBIG, -ENOMEM, read(2)).
+ * The text is terminated; NUL bytes in it pass.
+ */
+int fd_read_alloc(int fd, size_t limit, char **ret);
+
 /* Reads a file that holds one decimal integer; surrounding white space is allowed. */
 int file_read_int(int root, const char *path, int64_t *ret, struct errmsg *err);
 
 /*
  * Writes @text with a single write(2), as sysfs wants it: the file is neither
- * created nor truncated. Returns 0 or -errno.
+ * created nor truncated. Returns 0 or -errno; -EINTR is passed on, for a write
+ * that starts reclaim or compaction must not be repeated; -EIO for a short write.
  */
 int file_write(int root, const char *path, const char *text, struct errmsg *err);
 

@@ -34,7 +34,9 @@ int kick_probe(struct errmsg *err);
  * Allocates and frees one block of @block_size bytes. 0 means that the kernel
  * did so, not that a pass was queued: if no contiguous block was free it falls
  * back to vmalloc; only a later scan tells. Errors as kick_probe(), -ENOMEM
- * besides. Zeroes the block, so the host may have to back it again.
+ * besides, -EINVAL for a size that is no power of two of at least a page. Zeroes
+ * the block, so the host may have to back it again. Blocks for two grace periods
+ * (packet_set_ring() calls synchronize_net(), and so does the close).
  */
 int kick_send(size_t block_size, struct errmsg *err);
 

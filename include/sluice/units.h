@@ -20,14 +20,15 @@ int parse_int(const char *text, int64_t min, int64_t max, int64_t *ret, struct e
 
 /*
  * Size: "0", or a decimal number (fractions allowed: "1.5GiB") and one of B,
- * KiB, MiB, GiB, TiB. Result in bytes. A number without a unit is an error,
+ * KiB, MiB, GiB, TiB. Result in bytes, which must be whole (-EINVAL) and fit
+ * (-ERANGE). A fraction has at most nine digits. A number without a unit is an error,
  * except 0, and so are decimal units (kB, MB): the message names the allowed ones.
  */
 int parse_size(const char *text, uint64_t *bytes, struct errmsg *err);
 
 /*
  * Duration: "0", or a decimal number (fractions allowed) and one of us, ms, s,
- * min, h, d. Result in nanoseconds.
+ * min, h, d. Result in nanoseconds; errors as parse_size().
  */
 int parse_duration(const char *text, uint64_t *ns, struct errmsg *err);
 
@@ -37,12 +38,14 @@ int parse_duration(const char *text, uint64_t *ns, struct errmsg *err);
  */
 #define UNITS_TEXT 16
 char *format_size(uint64_t bytes, char buf[UNITS_TEXT]);
-/* "0 s", "250 ms", "2 s", "1.5 min", "3 h". */
+/* "0 s", "300 ns", "250 ms", "2 s", "1.5 min", "3 h". */
 char *format_duration(uint64_t ns, char buf[UNITS_TEXT]);
 
 /*
- * The shortest text that parse_size() / parse_duration() read back as exactly
- * the same value: "64MiB", "1500ms". For generated config files and messages.
+ * Text that parse_size() / parse_duration() read back as exactly the same
+ * value, in the largest unit that needs no fraction: "64MiB", "1500ms", "0"
+ * (durations of odd nanoseconds: "0.001us"). For generated config files and
+ * messages.
  */
 char *format_size_exact(uint64_t bytes, char buf[32]);
 char *format_duration_exact(uint64_t ns, char buf[32]);

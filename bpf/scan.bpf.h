@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The scan: free extents as the memory map shows them, read without a lock.
+ *
+ * "heads" reads the first struct page of each pageblock and so finds every free
+ * extent of at least pageblock order. "full" walks all struct pages, hopping
+ * over free extents, and finds every order. Either sets the records of the
+ * blocks that it passes.
+ *
+ * Races are local and heal at the next scan: the kernel writes page->private
+ * before PageBuddy on insertion and clears them in the reverse order on
+ * removal, so that an order read here may be stale but is checked against its
+ * bounds. Addresses without a memory map make bpf_probe_read_kernel() fail.
+ */
+#ifndef SLUICE_SCAN_BPF_H
+#define SLUICE_SCAN_BPF_H
+
+#define BLOCKS_PER_CALL	 512
+#define BLOCKS_PER_CLOCK 16 /* heads between two looks at the clock */
+#define CHUNK_PAGES	 64
+#define BLOCK_PAGES_MAX	 (1U << 13) /* arm64 with 64 KiB pages; x86: 1 << 9 */
+#define EXTENT_BLOCKS_MAX 128	    /* pageblocks in the largest extent; x86: 2 */
+#define PAGE_STRUCT_MAX	 96 /* 64 in practice; debug options make it larger */
+
+/* The scan is run by one task at a time, so that its state can be global. */
+static uint8_t chunk[CHUNK_PAGES * PAGE_STRUCT_MAX] __attribute__((aligned(8)));
+static uint64_t hop_to;	 /* first pfn behind the free extent seen last */
+static uint32_t block_free; /* free pages counted so far in the current block */
+static uint32_t scan_probes;
+static uint32_t scan_faults;
+
+struct head {
+	bool free;
+	bool reported;
+	uint32_t order;
+};
+
+union block_word {
+	struct sluice_block block;
+	uint64_t word;
+};
+
+/* PageBuddy() by version, include/linux/page-flags.h */
+static __always_inline bool is_buddy(uint32_t type)
+{
+	if (bpf_core_enum_value_exists(enum pagetype___pgty, PGTY_buddy)) /* 6.12+ */
+		return type >> 24 == bpf_core_enum_value(enum pagetype___pgty, PGTY_buddy);
+	if (bpf_core_enum_value_exists(enum pagetype, PG_buddy)) { /* 6.10, 6.11 */
+		const uint32_t buddy = bpf_core_enum_value(enum pagetype, PG_buddy);
+		const uint32_t base = buddy == 0x80 ? 0xf0000000 : 0x80000000;
+
+		return (type & (base | buddy)) == base;
+	}
+	return (type & 0xf0000080) == 0xf0000000;
+}
+
+static __always_inline uint32_t flags_offset(void)
+{
+	if (bpf_core_field_exists(struct page___memdesc, flags.f))
+		return bpf_core_field_offset(struct page___memdesc, flags.f);
+	return bpf_core_field_offset(struct page, flags);
+}
+
+/* Decodes a copy of a struct page; an order that can't be is no free extent. */
+static __always_inline struct head decode(const uint8_t *page, uint64_t pfn)
+{
+	struct head head = {};
+	uint64_t flags, order;
+
+	if (!is_buddy(*(const uint32_t *)(page + bpf_core_field_offset(struct page, page_type))))
+		return head;
+	order = *(const uint64_t *)(page + bpf_core_field_offset(struct page, private));
+	if (order > highest_order || (pfn & ((1ULL << (order & 31)) - 1)))
+		return head;
+	flags = *(const uint64_t *)(page + flags_offset());
+	head.free = true;
+	head.order = order;
+	head.reported = flags >> bpf_core_enum_value(enum pageflags, PG_reported) & 1;
+	return head;
+}
+
+static __always_inline bool read_pages(uint64_t pfn, uint32_t pages)
+{
+	uint32_t size = pages * bpf_core_type_size(struct page);
+
+	scan_probes++;
+	if (size > sizeof(chunk) || bpf_probe_read_kernel(chunk, size, (void *)page_of(pfn))) {
+		scan_faults++;
+		return false;
+	}
+	return true;
+}
+
+static __always_inline void count_extent(uint32_t zone, struct head head)
+{
+	/* both are in range; masks are what every verifier version understands */
+	const uint32_t order = head.order & (SLUICE_MAX_ORDERS - 1);
+
+	zone &= SLUICE_MAX_ZONES - 1;
+	scan_zones[zone].free[order]++;
+	if (head.reported)
+		scan_zones[zone].reported[order]++;
+}
+
+/*
+ * Replaces the record unless an event changed it since it held @old: then the
+ * event knows better and the next scan reconciles.
+ */
+static __always_inline void set_block(struct sluice_block *block, uint64_t old, uint16_t free_pages,
+				      uint8_t order, uint8_t flags)
+{
+	union block_word was = { .word = old };
+	union block_word now = {};
+
+	now.block.free_pages = free_pages;
+	now.block.order = order;
+	now.block.flags = flags;
+	now.block.free_since = was.block.free_since;
+	if ((flags & SLUICE_BLOCK_FREE) && !(was.block.flags & SLUICE_BLOCK_FREE))
+		now.block.free_since = now_ticks();
+	if (now.word != old)
+		__sync_val_compare_and_swap((uint64_t *)block, old, now.word);
+}
+
+static __always_inline uint64_t load_block(const struct sluice_block *block)
+{
+	return *(const volatile uint64_t *)block;
+}
+
+/*
+ * Sets the records of all blocks below a free extent of at least pageblock order.
+ * A global function, as others below: the verifier looks at it once, not once
+ * per call.
+ */
+__attribute__((noinline)) int set_extent(uint64_t pfn, uint32_t order, uint32_t reported)
+{
+	const uint32_t nr = 1U << ((order - pageblock_order) & 31);
+	uint8_t flags = SLUICE_BLOCK_FREE | SLUICE_BLOCK_COUNTED;
+
+	if (reported)
+		flags |= SLUICE_BLOCK_REPORTED;
+	for (uint32_t i = 0; i < EXTENT_BLOCKS_MAX; i++) {
+		struct sluice_block *block;
+
+		if (i >= nr)
+			break;
+		block = block_of(pfn + ((uint64_t)i << pageblock_order));
+		if (block)
+			set_block(block, load_block(block), 1U << pageblock_order,
+				  i ? SLUICE_NO_EXTENT : order, flags);
+	}
+	return 0;
+}
+
+/* A head that is no free extent: only a block believed free needs to change. */
+static __always_inline void set_not_free(struct sluice_block *block, uint64_t old)
+{
+	union block_word was = { .word = old };
+
+	if (was.block.flags & SLUICE_BLOCK_FREE)
+		set_block(block, old, 0, SLUICE_NO_EXTENT, 0);
+}
+
+/* Returns the pfn behind the free extent, or 0 if none of pageblock order starts here. */
+static __always_inline uint64_t scan_head(uint64_t pfn, uint32_t zone)
+{
+	struct head head;
+
+	if (!read_pages(pfn, 1))
+		return 0;
+	head = decode(chunk, pfn);
+	if (!head.free || head.order < pageblock_order)
+		return 0;
+	count_extent(zone, head);
+	set_extent(pfn, head.order, head.reported);
+	return pfn + (1ULL << head.order);
+}
+
+/* Counts the extents below pageblock order that start in CHUNK_PAGES pages. */
+__attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
+{
+	uint32_t next = hop_to > pfn ? hop_to - pfn : 0; /* first page not hopped over */
+
+	if (hop_to >= pfn + CHUNK_PAGES || !read_pages(pfn, CHUNK_PAGES))
+		return 0;
+	for (uint32_t i = 0; i < CHUNK_PAGES; i++) {
+		const uint8_t *page = chunk + i * bpf_core_type_size(struct page);
+		struct head head;
+
+		if (i < next)
+			continue;
+		head = decode(page, pfn + i);
+		if (!head.free || head.order >= pageblock_order)
+			continue;
+		count_extent(zone, head);
+		block_free += 1U << (head.order & 31);
+		next = i + (1U << (head.order & 31));
+	}
+	if (pfn + next > hop_to)
+		hop_to = pfn + next;
+	return 0;
+}
+
+/* Every extent of one pageblock that is not free as a whole. */
+__attribute__((noinline)) int scan_inside(uint64_t pfn, uint32_t zone)
+{
+	struct sluice_block *block = block_of(pfn);
+	uint64_t old = block ? load_block(block) : 0;
+
+	block_free = 0;
+	hop_to = pfn;
+	for (uint32_t i = 0; i < BLOCK_PAGES_MAX; i += CHUNK_PAGES) {
+		if (i >= 1U << pageblock_order)
+			break;
+		scan_chunk(pfn + i, zone);
+	}
+	if (block)
+		set_block(block, old, block_free, SLUICE_NO_EXTENT, SLUICE_BLOCK_COUNTED);
+	return 0;
+}
+
+/* Scans one pageblock, or the larger free extent that starts there; returns its pages. */
+__attribute__((noinline)) int scan_one(uint64_t pfn, uint32_t zone, uint32_t full)
+{
+	uint64_t behind = scan_head(pfn, zone);
+	struct sluice_block *block;
+
+	if (behind)
+		return behind - pfn;
+	if (full) {
+		scan_inside(pfn, zone);
+	} else {
+		block = block_of(pfn);
+		if (block)
+			set_not_free(block, load_block(block));
+	}
+	return 1 << pageblock_order;
+}
+
+SEC("syscall")
+int scan(struct sluice_scan_args *args)
+{
+	uint64_t pfn = args->next_pfn, start = bpf_ktime_get_ns();
+	const uint64_t end = args->end_pfn;
+	const uint32_t zone = args->zone, full = args->full;
+	const uint64_t budget = args->budget_ns;
+
+	scan_probes = 0;
+	scan_faults = 0;
+	for (uint32_t i = 0; i < BLOCKS_PER_CALL; i++) {
+		if (pfn >= end)
+			break;
+		if ((full || i % BLOCKS_PER_CLOCK == 0) && bpf_ktime_get_ns() - start > budget)
+			break;
+		pfn += scan_one(pfn, zone, full);
+	}
+	args->next_pfn = pfn;
+	args->probes = scan_probes;
+	args->faults = scan_faults;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The free-extent map: one record per pageblock of online memory. The memory is
+ * that of the BPF maps where there are any (events write to it at the same
+ * time), else our own.
+ */
+#ifndef SLUICE_BLOCKMAP_H
+#define SLUICE_BLOCKMAP_H
+
+#include <stdint.h>
+
+#include "sluice/bpf_shared.h"
+#include "sluice/topology.h"
+
+struct blockmap {
+	unsigned int pageblock_order;
+	unsigned int section_order;
+	unsigned int nr_sections;
+	uint32_t *sections; /* first record of each section, or SLUICE_NO_RECORDS */
+	struct sluice_block *blocks;
+	uint32_t nr_blocks;
+	void *own; /* memory to free, if it is ours */
+};
+
+/* Number of records that @topology needs. */
+uint32_t blockmap_records(const struct topology *topology);
+
+/* Fills @map->sections for the online ranges; memory and sizes are set already. */
+void blockmap_index(struct blockmap *map, const struct topology *topology);
+
+/* A map in memory of our own; freed with blockmap_free(). -ENOMEM. */
+int blockmap_alloc(struct blockmap *map, const struct topology *topology);
+void blockmap_free(struct blockmap *map);
+
+/* The record of the pageblock that holds @pfn, NULL where there is none. */
+struct sluice_block *blockmap_at(const struct blockmap *map, uint64_t pfn);
+
+/*
+ * Sets one record as the BPF scan does (bpf/scan.bpf.h, set_block()): @old is the
+ * record as it was before the block was looked at; nothing happens if an event
+ * changed it since. @now_ns is CLOCK_MONOTONIC.
+ */
+void blockmap_set(struct sluice_block *block, struct sluice_block old, struct sluice_block now,
+		  uint64_t now_ns);
+
+/* Time for which a block has been wholly free, ns, to a tick; 0 if it is not. */
+uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The policy: a pure function from what is seen to what is done, with a
+ * sentence that says why. No I/O, no clock, no globals: the same code runs in
+ * the daemon and on tables.
+ */
+#ifndef SLUICE_POLICY_H
+#define SLUICE_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sluice/config.h"
+#include "sluice/snapshot.h"
+
+enum policy_action {
+	POLICY_LEAVE,	/* touch nothing */
+	POLICY_HOLD,	/* nothing more is to be reported */
+	POLICY_RELEASE, /* free memory is to be reported */
+};
+
+struct decision {
+	enum policy_action action;
+	unsigned int order; /* to write; above the highest order: off, where the kernel takes it */
+	bool kick;
+	uint64_t delay; /* ns for page_reporting_delay_ms; 0: leave it alone */
+	char reason[320];
+};
+
+struct policy_input {
+	const struct snapshot *snap;
+	const struct config *config;
+	uint64_t now_ns;     /* CLOCK_MONOTONIC */
+	uint64_t pass_delay; /* ns from kick to pass: 2 s, or page_reporting_delay_ms */
+	bool acting;	     /* decisions are carried out, so progress can be expected */
+};
+
+/* What a strategy remembers between decisions; all zeroes at the start and on a change. */
+struct policy_state {
+	bool releasing;
+	unsigned int kicks;	/* since the last progress */
+	uint64_t began_with;	/* bytes that were ripe when the release began */
+	uint64_t least_left;	/* bytes, the fewest seen since the release began */
+	uint64_t progress_ns;	/* when that was, or when the last kick was */
+	uint64_t cooldown_from; /* end of the last release; 0: none yet */
+};
+
+/* Depth of the snapshot that decisions under @config need on this kernel. */
+enum scan_depth policy_depth(const struct config *config, unsigned int pageblock_order,
+			     unsigned int highest_order);
+
+/* Age (ns) below which a zone's extents count as young. */
+uint64_t policy_min_age(const struct config *config, unsigned int node, const char *zone);
+
+void policy_decide(const struct policy_input *input, struct policy_state *state,
+		   struct decision *decision);
+
+const char *policy_action_name(enum policy_action action);
+
+#endif

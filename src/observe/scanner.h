@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The sources of a scan, as the observer uses them. */
+#ifndef SLUICE_SCANNER_H
+#define SLUICE_SCANNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sluice/blockmap.h"
+#include "sluice/errmsg.h"
+#include "sluice/snapshot.h"
+#include "sluice/topology.h"
+
+/* One zone's part of a scan: where to look, and what was found there. */
+struct scan_job {
+	const struct topology *topology;
+	const struct sluice_zone_info *zone;
+	enum scan_depth depth;
+	struct sluice_scan_zone *found; /* counts are added */
+	uint64_t probes;		/* added */
+};
+
+/* Part of an online range that lies in the zone; false if there is none. */
+bool scan_clip(const struct scan_job *job, const struct pfn_range *online, struct pfn_range *part);
+
+/* bpf.c: programs and maps. */
+struct bpf;
+
+struct bpf_wants {
+	bool scan;
+	bool events;
+	bool direct_frees;
+};
+
+/*
+ * Opens, loads and pairs. On a kernel without SYSCALL programs bpf_can_scan()
+ * is false afterwards, and the rest works.
+ */
+int bpf_open(int root, const struct topology *topology, const struct bpf_wants *wants,
+	     struct bpf **ret, struct errmsg *err);
+void bpf_close(struct bpf *bpf);
+bool bpf_can_scan(const struct bpf *bpf);
+/* The map in the memory of the BPF maps; lives as long as @bpf. */
+const struct blockmap *bpf_blockmap(const struct bpf *bpf);
+/* -ENOENT: no memory cgroups, so the zones can't be found. */
+int bpf_read_zones(struct bpf *bpf, const struct topology *topology,
+		   struct sluice_zone_info *zones, unsigned int *nr, struct errmsg *err);
+int bpf_scan(struct bpf *bpf, unsigned int zone_index, struct scan_job *job, struct errmsg *err);
+int bpf_attach_events(struct bpf *bpf, bool direct_frees, struct errmsg *err);
+void bpf_events(const struct bpf *bpf, struct sluice_event_counters *sum);
+
+/* kpageflags.c: /proc/kpageflags. */
+int kpageflags_open(int root, struct errmsg *err); /* a descriptor or -errno */
+int kpageflags_scan(int fd, const struct blockmap *map, struct scan_job *job, struct errmsg *err);
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Zones from /proc/zoneinfo and /proc/buddyinfo (mm/vmstat.c). */
+#include "sluice/topology.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sluice/file.h"
+
+#define BUDDYINFO	    "proc/buddyinfo"
+#define ZONEINFO	    "proc/zoneinfo"
+#define BUDDYINFO_MAX_BYTES ((size_t)64 * 1024)
+#define ZONEINFO_MAX_BYTES  ((size_t)4 * 1024 * 1024)
+
+/* "Node 0, zone      DMA": the rest of the line is at *rest. */
+static bool parse_zone_title(const char *line, struct sluice_zone_info *zone, const char **rest)
+{
+	unsigned int node;
+	char name[16];
+	int used = 0;
+
+	if (sscanf(line, "Node %u, zone %15s%n", &node, name, &used) != 2 || !used)
+		return false;
+	*zone = (struct sluice_zone_info){ .node = node };
+	memcpy(zone->name, name, sizeof(zone->name));
+	if (rest)
+		*rest = line + used;
+	return true;
+}
+
+/* The counts behind the title, one per order. */
+static int parse_orders(const char *at, struct sluice_zone_info *zone)
+{
+	zone->nr_orders = 0;
+	for (;;) {
+		char *end;
+		uint64_t count;
+
+		while (*at == ' ' || *at == '\t')
+			at++;
+		if (!*at)
+			break;
+		if (!isdigit((unsigned char)*at) || zone->nr_orders == SLUICE_MAX_ORDERS)
+			return -EINVAL;
+		errno = 0;
+		count = strtoull(at, &end, 10);
+		if (errno || count > UINT64_MAX >> 20 || (*end && *end != ' '))
+			return -EINVAL;
+		zone->nr_free[zone->nr_orders++] = count;
+		at = end;
+	}
+	return zone->nr_orders ? 0 : -EINVAL;
+}
+
+static int read_buddyinfo(int root, struct sluice_zone_info *zones, unsigned int *nr,
+			  struct errmsg *err)
+{
+	char *text = NULL, *line, *next;
+	unsigned int count = 0, number = 0;
+	int rc;
+
+	rc = file_read_alloc(root, BUDDYINFO, BUDDYINFO_MAX_BYTES, &text, err);
+	if (rc < 0)
+		return rc;
+	rc = 0;
+	for (line = text; line && *line; line = next) {
+		const char *orders;
+
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		number++;
+		if (count == SLUICE_MAX_ZONES) {
+			rc = errmsg_set(err, -E2BIG, "/%s: more than %d zones", BUDDYINFO,
+					SLUICE_MAX_ZONES);
+			goto out;
+		}
+		if (!parse_zone_title(line, &zones[count], &orders) ||
+		    parse_orders(orders, &zones[count]) < 0 ||
+		    zones[count].nr_orders != zones[0].nr_orders) {
+			rc = errmsg_set(err, -EINVAL,
+					"/%s:%u: \"%.60s\" is no zone with its counts per order",
+					BUDDYINFO, number, line);
+			goto out;
+		}
+		count++;
+	}
+	if (count)
+		*nr = count;
+	else
+		rc = errmsg_set(err, -EINVAL, "/%s: no zone", BUDDYINFO);
+out:
+	free(text);
+	return rc;
+}
+
+struct zone_field {
+	const char *name; /* first word or words of the line */
+	size_t offset;
+	bool required;
+};
+
+static const struct zone_field zone_fields[] = {
+	{ "pages free", offsetof(struct sluice_zone_info, free_pages), true },
+	{ "low", offsetof(struct sluice_zone_info, low_wmark), true },
+	{ "spanned", offsetof(struct sluice_zone_info, spanned_pages), true },
+	{ "present", offsetof(struct sluice_zone_info, present_pages), true },
+	{ "managed", offsetof(struct sluice_zone_info, managed_pages), true },
+	{ "start_pfn:", offsetof(struct sluice_zone_info, start_pfn), true },
+	{ "nr_free_highatomic", offsetof(struct sluice_zone_info, reserved_highatomic), false },
+};
+#define NR_ZONE_FIELDS (sizeof(zone_fields) / sizeof(zone_fields[0]))
+
+/* Stores the number of a line that names a field; returns the field's bit, 0 for others. */
+static unsigned int parse_zone_field(const char *line, struct sluice_zone_info *zone)
+{
+	while (*line == ' ')
+		line++;
+	for (size_t i = 0; i < NR_ZONE_FIELDS; i++) {
+		const size_t length = strlen(zone_fields[i].name);
+		uint64_t value;
+		char *end;
+
+		if (strncmp(line, zone_fields[i].name, length) || line[length] != ' ')
+			continue;
+		line += length;
+		while (*line == ' ')
+			line++;
+		errno = 0;
+		value = strtoull(line, &end, 10);
+		if (errno || !isdigit((unsigned char)*line) || *end || value > UINT64_MAX >> 20)
+			return 0;
+		memcpy((char *)zone + zone_fields[i].offset, &value, sizeof(value));
+		return 1U << i;
+	}
+	return 0;
+}
+
+static struct sluice_zone_info *find_zone(struct sluice_zone_info *zones, unsigned int nr,
+					  const struct sluice_zone_info *wanted)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		if (zones[i].node == wanted->node && !strcmp(zones[i].name, wanted->name))
+			return &zones[i];
+	return NULL;
+}
+
+static int check_complete(const struct sluice_zone_info *zone, unsigned int seen,
+			  struct errmsg *err)
+{
+	for (size_t i = 0; i < NR_ZONE_FIELDS; i++)
+		if (zone_fields[i].required && !(seen & 1U << i))
+			return errmsg_set(err, -EINVAL, "/%s: node %u, zone %s: no usable line \"%s\"",
+					  ZONEINFO, zone->node, zone->name, zone_fields[i].name);
+	if (zone->present_pages > zone->spanned_pages || zone->start_pfn > 1ULL << 48)
+		return errmsg_set(err, -EINVAL,
+				  "/%s: node %u, zone %s: %" PRIu64 " pages present in a span of %" PRIu64
+				  " from pfn %" PRIu64,
+				  ZONEINFO, zone->node, zone->name, (uint64_t)zone->present_pages,
+				  (uint64_t)zone->spanned_pages, (uint64_t)zone->start_pfn);
+	return 0;
+}
+
+/* Completes the zones of buddyinfo; those that only zoneinfo lists are not populated. */
+static int read_zoneinfo(int root, struct sluice_zone_info *zones, unsigned int nr,
+			 struct errmsg *err)
+{
+	unsigned int seen[SLUICE_MAX_ZONES] = { 0 };
+	struct sluice_zone_info title, *zone = NULL;
+	char *text = NULL, *line, *next;
+	int rc;
+
+	rc = file_read_alloc(root, ZONEINFO, ZONEINFO_MAX_BYTES, &text, err);
+	if (rc < 0)
+		return rc;
+	for (line = text; line && *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		if (parse_zone_title(line, &title, NULL))
+			zone = find_zone(zones, nr, &title);
+		else if (zone)
+			seen[zone - zones] |= parse_zone_field(line, zone);
+	}
+	rc = 0;
+	for (unsigned int i = 0; !rc && i < nr; i++)
+		rc = check_complete(&zones[i], seen[i], err);
+	free(text);
+	return rc;
+}
+
+int zones_read_text(int root, struct sluice_zone_info *zones, unsigned int *nr, struct errmsg *err)
+{
+	struct sluice_zone_info found[SLUICE_MAX_ZONES];
+	unsigned int count = 0;
+	int rc;
+
+	rc = read_buddyinfo(root, found, &count, err);
+	if (!rc)
+		rc = read_zoneinfo(root, found, count, err);
+	if (rc)
+		return rc;
+	memcpy(zones, found, count * sizeof(*found));
+	*nr = count;
+	return 0;
+}
