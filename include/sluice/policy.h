@@ -24,7 +24,7 @@ struct decision {
 	unsigned int order; /* to write; above the highest order: off, where the kernel takes it */
 	bool kick;
 	uint64_t delay; /* ns for page_reporting_delay_ms; 0: leave it alone */
-	char reason[320];
+	char reason[384];
 };
 
 struct policy_input {

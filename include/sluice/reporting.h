@@ -18,7 +18,7 @@
 #define VIRTIO_ID_BALLOON     5
 
 /* PAGE_REPORTING_DELAY, mm/page_reporting.c: from the request to the pass */
-#define REPORTING_DELAY_NS 2000000000ULL
+#define REPORTING_DELAY_NS UINT64_C(2000000000)
 
 enum reporting_backend {
 	BACKEND_NONE,

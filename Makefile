@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# make           sluiced and sluice in build/
+# make static    the same as one static pair in build/static/, for microVMs and initramfs
+# make install   into $(DESTDIR)$(prefix)
+# make check     every test; make demo shows it working in a real guest
+# make deps      installs the Debian packages that all this needs (as root)
+#
+# V=1 shows the commands.
+
+VERSION := $(shell cat VERSION)
+B       := build
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2))
+
+prefix     ?= /usr/local
+sbindir    ?= $(prefix)/sbin
+bindir     ?= $(prefix)/bin
+mandir     ?= $(prefix)/share/man
+sysconfdir ?= $(if $(filter /usr /usr/local,$(prefix)),/etc,$(prefix)/etc)
+unitdir    ?= $(if $(filter /usr,$(prefix)),/lib/systemd/system,$(prefix)/lib/systemd/system)
+
+CLANG      ?= clang
+BPFTOOL    ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
+SCDOC      ?= scdoc
+PKG_CONFIG ?= pkg-config
+
+WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wshadow -Wstrict-prototypes \
+            -Wmissing-prototypes -Wvla -Werror
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I$(B)/gen -isystem $(B)/bpf $(CFLAGS)
+HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
+
+LIBS        := -lbpf -lelf -lz -lconfig -ljansson -lm
+STATIC_LIBS := -lbpf -lelf -lz -lconfig -ljansson -lm
+
+LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c))
+DAEMON_SRC := $(sort $(wildcard src/daemon/*.c))
+CLI_SRC    := $(sort $(wildcard src/cli/*.c))
+BPF_SRC    := $(sort $(wildcard bpf/*)) include/sluice/bpf_shared.h
+objects     = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all static install check demo deps clean format docs unit live vm lint FORCE
+
+all: $(B)/sluiced $(B)/sluice docs
+
+static: $(B)/static/sluiced $(B)/static/sluice
+
+# --- generated -------------------------------------------------------------------------------
+
+$(B)/gen/sluice/version.h: VERSION Makefile
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '/* made from VERSION */\n#define SLUICE_VERSION "%s"\n' '$(VERSION)' > $@
+
+BPF_ARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+
+$(B)/bpf/sluice.bpf.o: $(BPF_SRC)
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding -Wall -Wextra -Werror \
+		-Iinclude -Ibpf -idirafter /usr/include/$(BPF_ARCH) -c bpf/sluice.bpf.c -o $@
+
+$(B)/bpf/sluice.skel.h: $(B)/bpf/sluice.bpf.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name sluice_bpf > $@
+
+# --- programs --------------------------------------------------------------------------------
+
+$(B)/obj/%.o: %.c $(B)/gen/sluice/version.h | $(B)/bpf/sluice.skel.h
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN) -MMD -MP -c $< -o $@
+
+$(B)/libsluice.a: $(call objects,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(B)/static/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
+$(B)/static/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
+$(B)/static/workload: $(call objects,tests/vm/workload.c)
+$(B)/static/%:
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -static $(CFLAGS) $(LDFLAGS) -o $@ $^ $(if $(filter %.a,$^),$(STATIC_LIBS))
+	$(Q)strip --strip-debug $@
+
+-include $(wildcard $(B)/obj/*/*.d $(B)/obj/*/*/*.d $(B)/obj/*/*/*/*.d)
+
+# --- documents, made from the tables in the code -----------------------------------------------
+
+$(B)/gendoc: $(call objects,docs/gendoc.c src/cli/commands.c) $(filter-out %/main.o %/commands.o,$(call objects,$(CLI_SRC))) $(B)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
+
+MAN := $(B)/man/sluice.1 $(B)/man/sluiced.8 $(B)/man/sluice.conf.5
+docs: $(MAN)
+
+$(B)/man/%: docs/%.scd $(B)/gendoc VERSION
+	$(call say,MAN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(B)/gendoc man $< | $(SCDOC) > $@
+
+# --- install ---------------------------------------------------------------------------------
+
+install: all
+	install -D -m 755 $(B)/sluiced $(DESTDIR)$(sbindir)/sluiced
+	install -D -m 755 $(B)/sluice $(DESTDIR)$(bindir)/sluice
+	install -D -m 644 $(B)/man/sluice.1 $(DESTDIR)$(mandir)/man1/sluice.1
+	install -D -m 644 $(B)/man/sluiced.8 $(DESTDIR)$(mandir)/man8/sluiced.8
+	install -D -m 644 $(B)/man/sluice.conf.5 $(DESTDIR)$(mandir)/man5/sluice.conf.5
+	install -d $(DESTDIR)$(unitdir)
+	sed 's|@sbindir@|$(sbindir)|; s|@bindir@|$(bindir)|' configs/sluiced.service \
+		> $(DESTDIR)$(unitdir)/sluiced.service
+	test -e $(DESTDIR)$(sysconfdir)/sluice/sluice.conf || \
+		install -D -m 644 configs/sluice.conf $(DESTDIR)$(sysconfdir)/sluice/sluice.conf
+
+# --- tests -----------------------------------------------------------------------------------
+
+deps:
+	$(Q)sh tests/deps.sh
+
+check:
+	$(Q)sh tests/deps.sh
+	$(Q)python3 tests/check.py
+
+demo:
+	$(Q)sh tests/deps.sh
+	$(Q)$(MAKE) --no-print-directory static $(B)/static/workload
+	$(Q)python3 tests/vm/demo.py
+
+# unit tests with sanitizers, in their own objects
+SAN        := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
+UNIT_SRC   := $(sort $(wildcard tests/unit/test_*.c))
+UNIT       := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+san_objects = $(patsubst %.c,$(B)/san/%.o,$(1))
+
+$(B)/san/%.o: %.c $(B)/gen/sluice/version.h | $(B)/bpf/sluice.skel.h
+	$(call say,CC-SAN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(SAN) -DSOURCE_DIR='"$(CURDIR)"' -Isrc -MMD -MP -c $< -o $@
+
+$(B)/unit/test_knobs: WRAP := $(patsubst %,-Wl$(comma)--wrap=%,$(shell sed -n 's/^ \* wrap: //p' tests/unit/test_knobs.c))
+comma := ,
+$(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
+	$(call say,LD-SAN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SAN) $(WRAP) -o $@ $^ $(LIBS) -lcmocka
+
+unit: $(UNIT)
+.PRECIOUS: $(B)/san/%.o $(B)/obj/%.o
+-include $(wildcard $(B)/san/*/*.d $(B)/san/*/*/*.d)
+
+clang-build:
+	$(Q)$(MAKE) --no-print-directory B=$(B)/clang CC=$(CLANG) $(B)/clang/sluiced $(B)/clang/sluice
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
+clean:
+	rm -rf $(B)

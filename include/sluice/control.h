@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The protocol between client and daemon: over a Unix stream socket in the
+ * runtime directory, one line of JSON {"request": "..."} is answered by one JSON
+ * document, and the daemon closes. An answer with the member "error" is a
+ * failure in words.
+ */
+#ifndef SLUICE_CONTROL_H
+#define SLUICE_CONTROL_H
+
+#define CONTROL_SOCKET	    "control"
+#define CONTROL_LOCK	    "lock" /* held (flock) by the daemon, holds its pid */
+#define CONTROL_MAX_REQUEST 4096
+
+#define REQUEST_STATUS	"status"
+#define REQUEST_HIST	"hist"
+#define REQUEST_KICK	"kick"	  /* root only */
+#define REQUEST_RESTORE "restore" /* root only: give all knobs back, control nothing until a reload */
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The table of commands: dispatch, --help and the man page come from it. */
+#include "cli.h"
+
+#include <string.h>
+
+const struct command commands[] = {
+	{ "probe", "", "what this kernel and this balloon can do, and what is missing",
+	  "Each thing that is missing stands with its reason and its remedy. Works without the "
+	  "daemon, as root; nothing is written.",
+	  run_probe },
+	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
+	{ "hist", "[--watch [SECONDS]]", "free extents by zone and order, and what is reported",
+	  "The bar shows each order's share of the zone's free bytes: # reported, + unreported and "
+	  "reportable now, . unreported and out of the kernel's reach (below the order limit, or in "
+	  "a zone behind its gate). --watch repeats it, every 2 seconds by default. Works without "
+	  "the daemon, as root.",
+	  run_hist },
+	{ "check", "[FILE]", "check a configuration file; every error at once",
+	  "Errors go to standard error as file:line: name: value: what is allowed.", run_check },
+	{ "kick", "", "make the kernel look for memory to report, once",
+	  "Allocates and frees one 4 MiB packet ring; a pass follows after the kernel's delay if "
+	  "something can be reported at the order limit.",
+	  run_kick },
+	{ "restore", "", "give every knob its old value back",
+	  "With a running daemon: the daemon gives its knobs back and controls nothing until it is "
+	  "reloaded (SIGHUP). Without: what a killed daemon left behind is undone from its journal.",
+	  run_restore },
+	{ 0 },
+};
+
+void print_commands(FILE *out)
+{
+	for (const struct command *command = commands; command->name; command++)
+		fprintf(out, "  %-8s %-19s  %s\n", command->name, command->arguments,
+			strlen(command->summary) > CLI_WIDTH - 32 ? "" : command->summary);
+}
+
+void print_commands_scdoc(FILE *out)
+{
+	for (const struct command *command = commands; command->name; command++) {
+		fprintf(out, "*%s* %s\n\t%c%s.", command->name, command->arguments,
+			command->summary[0] - 'a' + 'A', command->summary + 1);
+		if (command->help) {
+			fputc(' ', out);
+			for (const char *c = command->help; *c; c++) {
+				if (strchr("#_*\\~", *c))
+					fputc('\\', out);
+				fputc(*c, out);
+			}
+		}
+		fputs("\n\n", out);
+	}
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* sluice status: what the daemon sees, decides and has done. */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "sluice/control.h"
+#include "sluice/json.h"
+#include "sluice/units.h"
+
+static uint64_t number(const json_t *object, const char *key)
+{
+	return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+	const char *value = json_string_value(json_object_get(object, key));
+
+	return value ? value : "";
+}
+
+static bool flag(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+static void print_daemon(const json_t *status)
+{
+	char up[UNITS_TEXT], interval[UNITS_TEXT];
+
+	print_field(stdout, "sluiced", "%s, pid %" PRIu64 ", up %s", text(status, "sluice"),
+		    number(status, "pid"),
+		    format_duration(number(status, "uptime_ms") * NSEC_PER_MSEC, up));
+	print_field(stdout, "config", "%s: mode %s, strategy %s, every %s", text(status, "config"),
+		    text(status, "mode"), text(status, "strategy"),
+		    format_duration(number(status, "interval_ms") * NSEC_PER_MSEC, interval));
+}
+
+static void print_reporting(const json_t *status)
+{
+	const json_t *reporting = json_object_get(status, "reporting");
+	const json_t *control = json_object_get(status, "control");
+	const json_t *original = json_object_get(control, "order_to_restore");
+	char delay[UNITS_TEXT], order[96] = "no order knob";
+
+	if (flag(reporting, "has_order"))
+		snprintf(order, sizeof(order), "order limit %" JSON_INTEGER_FORMAT,
+			 json_integer_value(json_object_get(reporting, "order")));
+	if (!flag(control, "usable")) {
+		print_field(stdout, "reporting", "not possible: %s", text(control, "unusable_reason"));
+		return;
+	}
+	if (json_is_integer(original))
+		print_field(stdout, "reporting",
+			    "%s %s, %s (to be restored: %" JSON_INTEGER_FORMAT "), pass after %s",
+			    text(reporting, "backend"), text(reporting, "device"), order,
+			    json_integer_value(original),
+			    format_duration(number(reporting, "delay_ms") * NSEC_PER_MSEC, delay));
+	else
+		print_field(stdout, "reporting", "%s %s, %s, pass after %s",
+			    text(reporting, "backend"), text(reporting, "device"), order,
+			    format_duration(number(reporting, "delay_ms") * NSEC_PER_MSEC, delay));
+	if (flag(control, "let_go"))
+		print_field(stdout, "let go", "%s", text(control, "let_go_reason"));
+}
+
+static void print_memory(const json_t *memory)
+{
+	char managed[UNITS_TEXT], free_text[UNITS_TEXT], reported[UNITS_TEXT], now[UNITS_TEXT];
+
+	if (!json_is_object(memory)) {
+		print_field(stdout, "memory", "not scanned yet");
+		return;
+	}
+	print_field(stdout, "memory", "%s managed, %s free, %s reported, %s reportable now",
+		    format_size(number(memory, "managed_bytes"), managed),
+		    format_size(number(memory, "free_bytes"), free_text),
+		    format_size(number(memory, "reported_bytes"), reported),
+		    format_size(number(memory, "reportable_bytes"), now));
+}
+
+static void print_decision(const json_t *decision)
+{
+	char age[UNITS_TEXT], order[32] = "";
+
+	if (json_is_null(json_object_get(decision, "age_ms"))) {
+		print_field(stdout, "decision", "none yet");
+		return;
+	}
+	if (strcmp(text(decision, "action"), "leave"))
+		snprintf(order, sizeof(order), " at order %" PRIu64, number(decision, "order"));
+	print_field(stdout, "decision", "%s%s%s, %s ago: %s", text(decision, "action"), order,
+		    flag(decision, "kick") ? " with a kick" : "",
+		    format_duration(number(decision, "age_ms") * NSEC_PER_MSEC, age),
+		    text(decision, "reason"));
+}
+
+static void print_tally(const json_t *status)
+{
+	const json_t *tally = json_object_get(status, "tally");
+	char reported[UNITS_TEXT], spent[UNITS_TEXT];
+
+	print_field(stdout, "so far",
+		    "%" PRIu64 " decisions, %" PRIu64 " releases, %" PRIu64
+		    " kicks, %s newly reported, %s spent in scans",
+		    number(tally, "ticks"), number(tally, "releases"), number(tally, "kicks"),
+		    format_size(number(tally, "reported_bytes"), reported),
+		    format_duration(number(tally, "scan_ns"), spent));
+	print_field(stdout, "source", "scan by %s, events %s", text(status, "source"),
+		    text(status, "event_level"));
+}
+
+int run_status(const struct cli *cli, int argc, char **argv)
+{
+	struct errmsg err = { 0 };
+	json_t *status, *note;
+	size_t i;
+
+	if (expect_no_arguments("status", argc, argv) != EXIT_OK)
+		return EXIT_USAGE;
+	if (ask_daemon(cli, REQUEST_STATUS, &status, &err) < 0)
+		return fail(cli, err.text);
+	if (cli->json) {
+		json_print(status, true, stdout);
+	} else {
+		print_daemon(status);
+		print_reporting(status);
+		print_memory(json_object_get(status, "memory"));
+		print_decision(json_object_get(status, "decision"));
+		print_tally(status);
+		json_array_foreach(json_object_get(status, "notes"), i, note)
+			print_field(stdout, "note", "%s", json_string_value(note));
+	}
+	json_decref(status);
+	return EXIT_OK;
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Carries decisions out. Knows how, not why. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sluice/kick.h"
+#include "sluice/log.h"
+#include "sluice/units.h"
+
+/* The restore's report goes to the log, line by line. */
+static void log_report(char *report)
+{
+	char *line, *save = NULL;
+
+	for (line = strtok_r(report, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		log_info("%s", line);
+}
+
+int act_begin(struct daemon *daemon, struct errmsg *err)
+{
+	daemon->let_go = false;
+	daemon->off_refused = false;
+	daemon->trouble[0] = '\0';
+	if (daemon->config.mode != MODE_CONTROL || daemon->knobs)
+		return 0;
+	return knobs_open(daemon->root, daemon->runtime_dir, &daemon->knobs, err);
+}
+
+void act_end(struct daemon *daemon)
+{
+	struct errmsg err = { 0 };
+	char *report = NULL;
+	size_t size;
+	FILE *lines;
+
+	if (!daemon->knobs)
+		return;
+	lines = open_memstream(&report, &size);
+	if (knobs_restore(daemon->knobs, lines, &err) < 0)
+		log_error("%s; run \"sluice restore\" when the cause is gone", err.text);
+	if (lines) {
+		fclose(lines);
+		log_report(report);
+		free(report);
+	}
+	knobs_close(daemon->knobs);
+	daemon->knobs = NULL;
+}
+
+void act_let_go(struct daemon *daemon, const char *reason)
+{
+	daemon->let_go = true;
+	snprintf(daemon->let_go_reason, sizeof(daemon->let_go_reason), "%s", reason);
+	daemon->policy = (struct policy_state){ 0 };
+}
+
+/* One knob; a foreign write ends our control, other trouble is logged once. */
+static int turn(struct daemon *daemon, const char *path, int64_t value)
+{
+	struct errmsg err = { 0 };
+	int rc;
+
+	rc = knobs_set(daemon->knobs, path, value, &err);
+	if (!rc)
+		return 0;
+	if (rc == -EBUSY) {
+		log_warn("%s; sluice lets go of it until the next reload", err.text);
+		act_let_go(daemon, err.text);
+	} else if (rc != -EINVAL && strcmp(daemon->trouble, err.text)) {
+		log_error("%s", err.text);
+		snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", err.text);
+	}
+	return rc;
+}
+
+/* Kernels from 6.2 on refuse an order above the highest: then the highest is the next best. */
+static int write_order(struct daemon *daemon, unsigned int order)
+{
+	const unsigned int highest = observer_topology(daemon->observer)->highest_order;
+	int rc;
+
+	if (order > highest && !daemon->off_refused) {
+		rc = turn(daemon, KNOB_REPORTING_ORDER, order);
+		if (rc != -EINVAL)
+			return rc;
+		daemon->off_refused = true;
+		log_info("this kernel does not switch reporting off: holding at order %u, where "
+			 "extents of %" PRIu64 " MiB are still reported",
+			 highest,
+			 (observer_topology(daemon->observer)->page_size << highest) >> 20);
+	}
+	rc = turn(daemon, KNOB_REPORTING_ORDER, order > highest ? highest : order);
+	if (rc == -EINVAL)
+		log_error("page_reporting_order: the kernel refuses %u", order);
+	return rc;
+}
+
+int act_kick(struct daemon *daemon, struct errmsg *err)
+{
+	const struct topology *topology = observer_topology(daemon->observer);
+	int rc;
+
+	rc = kick_send(kick_block_size(topology->page_size, (int)topology->highest_order), err);
+	if (!rc)
+		daemon->tally.kicks++;
+	return rc;
+}
+
+void act(struct daemon *daemon, const struct decision *decision)
+{
+	struct errmsg err = { 0 };
+
+	if (decision->action == POLICY_LEAVE || daemon->let_go || !daemon->knobs)
+		return;
+	/* the delay is sampled when a pass is queued: it goes first */
+	if (decision->delay && daemon->reporting.has_delay &&
+	    turn(daemon, KNOB_REPORTING_DELAY, (int64_t)(decision->delay / NSEC_PER_MSEC)) < 0)
+		return;
+	if (daemon->reporting.has_order && write_order(daemon, decision->order) < 0)
+		return;
+	if (decision->kick && act_kick(daemon, &err) < 0)
+		log_error("%s", err.text);
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Requests of clients and their answers. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sluice/control.h"
+#include "sluice/json.h"
+#include "sluice/log.h"
+#include "sluice/units.h"
+#include "sluice/version.h"
+
+static json_t *error_json(const char *text)
+{
+	return json_pack("{s:i, s:s}", "version", JSON_VERSION, "error", text);
+}
+
+static json_t *number(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+static json_t *notes_json(const struct daemon *daemon)
+{
+	json_t *notes = json_array();
+	const char *note;
+
+	for (unsigned int i = 0; (note = observer_note(daemon->observer, i)); i++)
+		json_array_append_new(notes, json_string(note));
+	return notes;
+}
+
+static json_t *decision_json(const struct daemon *daemon)
+{
+	const struct decision *decision = &daemon->decision;
+
+	return json_pack("{s:s, s:i, s:b, s:s, s:o}", "action",
+			 policy_action_name(decision->action), "order", (int)decision->order,
+			 "kick", decision->kick, "reason", decision->reason, "age_ms",
+			 daemon->decision_ns ?
+				 number((daemon_now() - daemon->decision_ns) / NSEC_PER_MSEC) :
+				 json_null());
+}
+
+static json_t *tally_json(const struct tally *tally)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "ticks", number(tally->ticks), "releases",
+			 number(tally->releases), "kicks", number(tally->kicks), "reported_bytes",
+			 number(tally->reported_bytes), "scan_ns", number(tally->scan_ns));
+}
+
+static json_t *events_json(const struct daemon *daemon)
+{
+	struct sluice_event_counters sum;
+
+	if (!observer_has_events(daemon->observer))
+		return json_null();
+	observer_events(daemon->observer, &sum);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocs", number(sum.allocs),
+			 "drains", number(sum.drains), "direct_frees", number(sum.direct_frees),
+			 "steals", number(sum.steals), "unknown", number(sum.unknown), "clamped",
+			 number(sum.clamped), "reused_pages", number(sum.reused));
+}
+
+/* Totals at the orders that any scan knows; sizes in bytes. */
+static json_t *memory_json(const struct snapshot *snap)
+{
+	const unsigned int limit =
+		snap->reporting_order < 0 ? snap->nr_orders : (unsigned int)snap->reporting_order;
+	uint64_t managed = 0, free_bytes = 0;
+
+	for (unsigned int i = 0; i < snap->nr_zones; i++) {
+		managed += snap->zones[i].info.managed_pages * snap->page_size;
+		free_bytes += snap->zones[i].info.free_pages * snap->page_size;
+	}
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "managed_bytes", number(managed),
+			 "free_bytes", number(free_bytes), "scan", scan_depth_name(snap->depth),
+			 "extent_bytes", number(snapshot_free(snap)), "reported_bytes",
+			 number(snapshot_reported(snap)), "reportable_bytes",
+			 number(snapshot_reportable(snap, limit, false)));
+}
+
+static json_t *control_json(const struct daemon *daemon)
+{
+	int64_t original;
+	json_t *restore = json_null();
+
+	if (daemon->knobs && !knobs_original(daemon->knobs, KNOB_REPORTING_ORDER, &original))
+		restore = json_integer(original);
+	return json_pack("{s:b, s:s, s:b, s:s, s:o}", "usable", daemon->usable, "unusable_reason",
+			 daemon->unusable, "let_go", daemon->let_go, "let_go_reason",
+			 daemon->let_go ? daemon->let_go_reason : "", "order_to_restore", restore);
+}
+
+static json_t *status_json(const struct daemon *daemon)
+{
+	const struct config *config = &daemon->config;
+
+	return json_pack("{s:i, s:s, s:i, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
+			 "s:o, s:o}",
+			 "version", JSON_VERSION, "sluice", SLUICE_VERSION, "pid", (int)getpid(),
+			 "uptime_ms", number((daemon_now() - daemon->start_ns) / NSEC_PER_MSEC),
+			 "config", daemon->config_path, "mode", config_mode_name(config->mode),
+			 "strategy", config_strategy_name(config->strategy), "interval_ms",
+			 number(daemon_next_tick(daemon) / NSEC_PER_MSEC), "source",
+			 scan_source_name(observer_source(daemon->observer)), "event_level",
+			 observer_has_events(daemon->observer) ? config_events_name(config->events) :
+								 "off",
+			 "reporting", reporting_json(&daemon->reporting), "control",
+			 control_json(daemon), "decision", decision_json(daemon), "memory",
+			 daemon->have_snapshot ? memory_json(&daemon->snap) : json_null(), "tally",
+			 tally_json(&daemon->tally), "events", events_json(daemon), "notes",
+			 notes_json(daemon));
+}
+
+static json_t *hist_json(struct daemon *daemon)
+{
+	struct snapshot *snap = malloc(sizeof(*snap));
+	struct errmsg err = { 0 };
+	json_t *json;
+
+	if (!snap)
+		return error_json("no memory for a snapshot");
+	if (observer_snapshot(daemon->observer, SCAN_FULL, snap, &err) < 0)
+		json = error_json(err.text);
+	else
+		json = snapshot_json(snap);
+	free(snap);
+	return json;
+}
+
+static json_t *kick(struct daemon *daemon)
+{
+	struct errmsg err = { 0 };
+
+	if (daemon->config.mode != MODE_CONTROL)
+		return error_json("the daemon's mode is not \"control\": it kicks nothing");
+	if (!daemon->usable)
+		return error_json(daemon->unusable);
+	if (act_kick(daemon, &err) < 0)
+		return error_json(err.text);
+	log_info("kicked on request");
+	return json_pack("{s:i, s:b, s:o}", "version", JSON_VERSION, "kicked", true, "pass_in_ms",
+			 number(daemon->reporting.delay_ns / NSEC_PER_MSEC));
+}
+
+static json_t *restore(struct daemon *daemon)
+{
+	log_info("restore on request");
+	act_end(daemon);
+	act_let_go(daemon, "\"sluice restore\" took the knobs back; a reload (SIGHUP) resumes control");
+	return json_pack("{s:i, s:b}", "version", JSON_VERSION, "restored", true);
+}
+
+static json_t *dispatch(struct daemon *daemon, const char *request, bool root)
+{
+	if (!strcmp(request, REQUEST_STATUS))
+		return status_json(daemon);
+	if (!strcmp(request, REQUEST_HIST))
+		return hist_json(daemon);
+	if (!root)
+		return error_json("only root may ask for that");
+	if (!strcmp(request, REQUEST_KICK))
+		return kick(daemon);
+	if (!strcmp(request, REQUEST_RESTORE))
+		return restore(daemon);
+	return error_json("unknown request; known are status, hist, kick, restore");
+}
+
+char *answer(struct daemon *daemon, const char *request, size_t length, bool root)
+{
+	const char *name;
+	json_error_t error;
+	json_t *json, *reply;
+	char *text;
+
+	json = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
+	name = json_string_value(json_object_get(json, "request"));
+	if (name)
+		reply = dispatch(daemon, name, root);
+	else
+		reply = error_json("the request is no line of JSON with the string \"request\"");
+	json_decref(json);
+	text = json_dumps(reply, JSON_COMPACT);
+	json_decref(reply);
+	return text;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The daemon's parts. One thread, one loop, no globals. */
+#ifndef SLUICE_DAEMON_H
+#define SLUICE_DAEMON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sluice/config.h"
+#include "sluice/knobs.h"
+#include "sluice/observe.h"
+#include "sluice/policy.h"
+#include "sluice/reporting.h"
+
+#define RUNTIME_DEFAULT "/run/sluice"
+
+struct control;
+
+/* What was done with decisions; all values since the start of the daemon. */
+struct tally {
+	uint64_t ticks;
+	uint64_t releases;	 /* decisions that began a release */
+	uint64_t kicks;
+	uint64_t reported_bytes; /* growth of what is reported, from scan to scan */
+	uint64_t scan_ns;	 /* time spent in scans */
+};
+
+struct daemon {
+	/* fixed after the start */
+	const char *config_path;
+	const char *runtime_dir;
+	int root;
+	int lock; /* held for the life of the daemon: one instance */
+	uint64_t start_ns;
+	struct observer *observer;
+	struct control *control;
+
+	/* change with a reload */
+	struct config config;
+	struct knobs *knobs; /* NULL unless mode is control */
+
+	/* change with every tick */
+	struct reporting reporting;
+	bool usable;		   /* the kernel can report to the host */
+	char unusable[384];	   /* why not */
+	bool let_go;		   /* someone else writes the knob, or `sluice restore` was run */
+	char let_go_reason[384];
+	bool off_refused;	   /* the kernel did not take an order above the highest */
+	uint64_t full_scan_ns;	   /* when the last full scan was */
+	uint64_t full_cost_ns;	   /* what it took */
+	uint64_t scan_cost_ns;	   /* of the last scan at the depth that the policy needs */
+	bool have_snapshot;
+	struct snapshot snap;	   /* latest of the ticks */
+	struct policy_state policy;
+	struct decision decision;
+	uint64_t decision_ns;
+	char trouble[384];	   /* last error of an actuation, to log each once */
+	struct tally tally;
+};
+
+/* tick.c: observe, decide, act; and what a reload or an end undoes. */
+void daemon_tick(struct daemon *daemon);
+uint64_t daemon_next_tick(const struct daemon *daemon); /* ns from now */
+void daemon_reload(struct daemon *daemon);
+
+/* act.c: the only place that writes to the kernel. */
+int act_begin(struct daemon *daemon, struct errmsg *err);
+void act(struct daemon *daemon, const struct decision *decision);
+int act_kick(struct daemon *daemon, struct errmsg *err);
+void act_let_go(struct daemon *daemon, const char *reason);
+void act_end(struct daemon *daemon);
+
+/* control.c: the Unix socket; its descriptor goes into the daemon's epoll set. */
+int control_open(const char *runtime_dir, int epoll, struct control **ret, struct errmsg *err);
+void control_close(struct control *control);
+/* Handles an event whose data.ptr belongs to the control socket; false if it does not. */
+bool control_event(struct daemon *daemon, struct control *control, void *ptr, uint32_t events);
+
+/* answer.c: one request, one answer. The caller frees the text. */
+char *answer(struct daemon *daemon, const char *request, size_t length, bool root);
+
+/* notify.c: sd_notify(3) without libsystemd; does nothing without $NOTIFY_SOCKET. */
+void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Period in which WATCHDOG=1 is due, ns; 0: no watchdog. */
+uint64_t notify_watchdog_ns(void);
+
+/* privileges.c: keeps what the running daemon needs, with capset(2), never prctl(2). */
+int privileges_drop(struct errmsg *err);
+
+uint64_t daemon_now(void);
+
+#endif

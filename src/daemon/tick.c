@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Observe, decide, act: once per interval. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "sluice/log.h"
+#include "sluice/units.h"
+
+#define SCAN_SHARE 50 /* a scan may take 1/50 of the time at the most */
+
+uint64_t daemon_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
+}
+
+uint64_t daemon_next_tick(const struct daemon *daemon)
+{
+	/* an occasional full scan is no reason to look less often */
+	const uint64_t stretched = daemon->scan_cost_ns * SCAN_SHARE;
+
+	return daemon->config.interval > stretched ? daemon->config.interval : stretched;
+}
+
+static void refresh_reporting(struct daemon *daemon)
+{
+	struct errmsg err = { 0 };
+
+	reporting_read(daemon->root, observer_topology(daemon->observer), &daemon->reporting);
+	daemon->usable = !reporting_usable(&daemon->reporting, &err);
+	if (!daemon->usable && strcmp(daemon->unusable, err.text)) {
+		snprintf(daemon->unusable, sizeof(daemon->unusable), "%s", err.text);
+		log_warn("nothing can be reported to the host: %s", err.text);
+	}
+	if (daemon->usable && daemon->unusable[0]) {
+		daemon->unusable[0] = '\0';
+		log_info("free page reporting is there now: %s", daemon->reporting.device);
+	}
+}
+
+static enum scan_depth usual_depth(const struct daemon *daemon)
+{
+	const struct topology *topology = observer_topology(daemon->observer);
+
+	return policy_depth(&daemon->config, topology->pageblock_order, topology->highest_order);
+}
+
+static enum scan_depth depth_of_tick(const struct daemon *daemon, uint64_t now)
+{
+	const uint64_t stretched = daemon->full_cost_ns * SCAN_SHARE;
+	const uint64_t period = daemon->config.full_interval;
+
+	if (!daemon->full_scan_ns)
+		return SCAN_FULL;
+	if (period && now - daemon->full_scan_ns >= (period > stretched ? period : stretched))
+		return SCAN_FULL;
+	return usual_depth(daemon);
+}
+
+/* Reported bytes at the orders that every scan knows, so that depths can alternate. */
+static uint64_t reported_blocks(const struct snapshot *snap)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		for (unsigned int o = snap->pageblock_order; o < snap->nr_orders; o++)
+			bytes += snap->zones[i].orders[o].reported * (snap->page_size << o);
+	return bytes;
+}
+
+static int observe(struct daemon *daemon, uint64_t now)
+{
+	const enum scan_depth depth = depth_of_tick(daemon, now);
+	const uint64_t before = daemon->have_snapshot ? reported_blocks(&daemon->snap) : 0;
+	struct errmsg err = { 0 };
+	uint64_t after;
+	int rc;
+
+	for (unsigned int i = 0; daemon->have_snapshot && i < daemon->snap.nr_zones; i++) {
+		const struct sluice_zone_info *zone = &daemon->snap.zones[i].info;
+
+		observer_set_min_age(daemon->observer, zone->node, zone->name,
+				     policy_min_age(&daemon->config, zone->node, zone->name));
+	}
+	rc = observer_snapshot(daemon->observer, depth, &daemon->snap, &err);
+	if (rc) {
+		daemon->have_snapshot = false;
+		log_error("scan: %s", err.text);
+		return rc;
+	}
+	after = reported_blocks(&daemon->snap);
+	if (daemon->have_snapshot && after > before)
+		daemon->tally.reported_bytes += after - before;
+	daemon->have_snapshot = true;
+	daemon->tally.scan_ns += daemon->snap.cost_ns;
+	if (depth == usual_depth(daemon))
+		daemon->scan_cost_ns = daemon->snap.cost_ns;
+	if (depth == SCAN_FULL) {
+		daemon->full_scan_ns = now;
+		daemon->full_cost_ns = daemon->snap.cost_ns;
+	}
+	return 0;
+}
+
+/* A decision that is not the policy's to make. */
+static bool decide_without_policy(struct daemon *daemon, struct decision *decision)
+{
+	const char *reason;
+
+	if (daemon->config.mode == MODE_OBSERVE)
+		reason = "mode is observe";
+	else if (!daemon->usable)
+		reason = daemon->unusable;
+	else if (daemon->let_go)
+		reason = daemon->let_go_reason;
+	else
+		return false;
+	*decision = (struct decision){ .action = POLICY_LEAVE };
+	snprintf(decision->reason, sizeof(decision->reason), "%s", reason);
+	return true;
+}
+
+static void decide(struct daemon *daemon, uint64_t now, struct decision *decision)
+{
+	const struct policy_input input = {
+		.snap = &daemon->snap,
+		.config = &daemon->config,
+		.now_ns = now,
+		.pass_delay = daemon->reporting.delay_ns,
+		.acting = daemon->config.mode == MODE_CONTROL,
+	};
+
+	if (!decide_without_policy(daemon, decision))
+		policy_decide(&input, &daemon->policy, decision);
+}
+
+/* "release at order 9, kick": what a decision does. */
+static void describe(const struct decision *decision, unsigned int highest, char *buf, size_t size)
+{
+	const char *name = policy_action_name(decision->action);
+
+	if (decision->action == POLICY_LEAVE)
+		snprintf(buf, size, "%s", name);
+	else if (decision->order > highest)
+		snprintf(buf, size, "%s at order %u (off)", name, decision->order);
+	else
+		snprintf(buf, size, "%s at order %u%s", name, decision->order,
+			 decision->kick ? ", kick" : "");
+}
+
+static void log_decision(const struct daemon *daemon, const struct decision *decision)
+{
+	const struct decision *last = &daemon->decision;
+	const bool same = daemon->decision_ns && last->action == decision->action &&
+			  last->order == decision->order && !decision->kick;
+	char what[64];
+
+	describe(decision, observer_topology(daemon->observer)->highest_order, what, sizeof(what));
+	log_at(same ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "%s%s: %s",
+	       daemon->config.mode == MODE_DRY_RUN ? "would " : "", what, decision->reason);
+}
+
+static void check_foreign_writes(struct daemon *daemon)
+{
+	struct errmsg err = { 0 };
+
+	if (!daemon->knobs || daemon->let_go || knobs_check(daemon->knobs, &err) != -EBUSY)
+		return;
+	log_warn("%s; sluice lets go of it until the next reload", err.text);
+	act_let_go(daemon, err.text);
+}
+
+void daemon_tick(struct daemon *daemon)
+{
+	const uint64_t now = daemon_now();
+	struct decision decision;
+
+	daemon->tally.ticks++;
+	refresh_reporting(daemon);
+	check_foreign_writes(daemon);
+	if (observe(daemon, now) < 0)
+		return;
+	decide(daemon, now, &decision);
+	log_decision(daemon, &decision);
+	if (daemon->config.mode == MODE_CONTROL)
+		act(daemon, &decision);
+	if (decision.action == POLICY_RELEASE && daemon->decision.action != POLICY_RELEASE)
+		daemon->tally.releases++;
+	daemon->decision = decision;
+	daemon->decision_ns = now;
+}
+
+/* What is only read at the start keeps its value, and the log says so. */
+static void keep_fixed(struct daemon *daemon, struct config *loaded)
+{
+	char *names = NULL, *line, *save = NULL;
+	size_t size;
+	FILE *out = open_memstream(&names, &size);
+
+	if (!out)
+		return;
+	config_fixed_changes(&daemon->config, loaded, out);
+	fclose(out);
+	for (line = strtok_r(names, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		log_warn("%s: %s takes effect at the next start", daemon->config_path, line);
+	free(names);
+	loaded->events = daemon->config.events;
+}
+
+void daemon_reload(struct daemon *daemon)
+{
+	const struct config old = daemon->config;
+	struct errmsg err = { 0 };
+	struct config loaded;
+	char *errors = NULL, *line, *save = NULL;
+	size_t size;
+	FILE *out = open_memstream(&errors, &size);
+
+	if (!out) {
+		log_error("reload: %m");
+		return;
+	}
+	if (config_load(daemon->config_path, &loaded, out) < 0) {
+		fclose(out);
+		for (line = strtok_r(errors, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+			log_error("%s", line);
+		log_error("reload refused: the running configuration stays");
+		free(errors);
+		return;
+	}
+	fclose(out);
+	free(errors);
+	keep_fixed(daemon, &loaded);
+	daemon->config = loaded;
+	log_set_level((enum log_level)loaded.log_level);
+	if (loaded.strategy != old.strategy || loaded.mode != old.mode)
+		daemon->policy = (struct policy_state){ 0 };
+	/* a knob that was let go of is taken up again; one that is not wanted goes back */
+	if (loaded.mode != MODE_CONTROL || daemon->let_go || loaded.strategy != old.strategy)
+		act_end(daemon);
+	if (act_begin(daemon, &err) < 0)
+		log_error("control is off: %s", err.text);
+	log_info("reloaded %s: mode %s, strategy %s", daemon->config_path,
+		 config_mode_name(loaded.mode), config_strategy_name(loaded.strategy));
+}
