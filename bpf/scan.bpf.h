@@ -40,39 +40,61 @@ union block_word {
 	uint64_t word;
 };
 
-/* PageBuddy() by version, include/linux/page-flags.h */
-static __always_inline bool is_buddy(uint32_t type)
-{
-	if (bpf_core_enum_value_exists(enum pagetype___pgty, PGTY_buddy)) /* 6.12+ */
-		return type >> 24 == bpf_core_enum_value(enum pagetype___pgty, PGTY_buddy);
-	if (bpf_core_enum_value_exists(enum pagetype, PG_buddy)) { /* 6.10, 6.11 */
-		const uint32_t buddy = bpf_core_enum_value(enum pagetype, PG_buddy);
-		const uint32_t base = buddy == 0x80 ? 0xf0000000 : 0x80000000;
+/* Of two relocated constants only one exists: the compiler must not evaluate both and select. */
+#define KEEP_BRANCH(constant) asm volatile("" : "+r"(constant))
 
-		return (type & (base | buddy)) == base;
+/*
+ * Where this kernel keeps what we look for. Taken once per function, ahead of its
+ * loops, since the compiler would move the constants there in any case, out of
+ * their branches.
+ */
+struct layout {
+	uint32_t buddy_mask; /* PageBuddy(): (page_type & mask) == value, page-flags.h */
+	uint32_t buddy_value;
+	uint32_t flags_offset;
+};
+
+static __always_inline struct layout page_layout(void)
+{
+	struct layout layout = { 0xf0000080, 0xf0000000, 0 }; /* until 6.9 */
+	uint32_t type;
+
+	if (bpf_core_enum_value_exists(enum pagetype___pgty, PGTY_buddy)) { /* 6.12+ */
+		type = bpf_core_enum_value(enum pagetype___pgty, PGTY_buddy);
+		KEEP_BRANCH(type);
+		layout.buddy_mask = 0xff000000;
+		layout.buddy_value = type << 24;
+	} else if (bpf_core_enum_value_exists(enum pagetype, PG_buddy)) { /* 6.10, 6.11 */
+		type = bpf_core_enum_value(enum pagetype, PG_buddy);
+		KEEP_BRANCH(type);
+		layout.buddy_value = type == 0x80 ? 0xf0000000 : 0x80000000;
+		layout.buddy_mask = layout.buddy_value | type;
 	}
-	return (type & 0xf0000080) == 0xf0000000;
-}
-
-static __always_inline uint32_t flags_offset(void)
-{
-	if (bpf_core_field_exists(struct page___memdesc, flags.f))
-		return bpf_core_field_offset(struct page___memdesc, flags.f);
-	return bpf_core_field_offset(struct page, flags);
+	if (bpf_core_field_exists(struct page___memdesc, flags.f)) { /* 6.18+ */
+		layout.flags_offset = bpf_core_field_offset(struct page___memdesc, flags.f);
+		KEEP_BRANCH(layout.flags_offset);
+	} else {
+		layout.flags_offset = bpf_core_field_offset(struct page, flags);
+		KEEP_BRANCH(layout.flags_offset);
+	}
+	return layout;
 }
 
 /* Decodes a copy of a struct page; an order that can't be is no free extent. */
-static __always_inline struct head decode(const uint8_t *page, uint64_t pfn)
+static __always_inline struct head decode(const struct layout *layout, const uint8_t *page,
+					  uint64_t pfn)
 {
+	const uint32_t type = *(const uint32_t *)(page +
+						  bpf_core_field_offset(struct page, page_type));
 	struct head head = {};
 	uint64_t flags, order;
 
-	if (!is_buddy(*(const uint32_t *)(page + bpf_core_field_offset(struct page, page_type))))
+	if ((type & layout->buddy_mask) != layout->buddy_value)
 		return head;
 	order = *(const uint64_t *)(page + bpf_core_field_offset(struct page, private));
 	if (order > highest_order || (pfn & ((1ULL << (order & 31)) - 1)))
 		return head;
-	flags = *(const uint64_t *)(page + flags_offset());
+	flags = *(const uint64_t *)(page + layout->flags_offset);
 	head.free = true;
 	head.order = order;
 	head.reported = flags >> bpf_core_enum_value(enum pageflags, PG_reported) & 1;
@@ -164,11 +186,12 @@ static __always_inline void set_not_free(struct sluice_block *block, uint64_t ol
 /* Returns the pfn behind the free extent, or 0 if none of pageblock order starts here. */
 static __always_inline uint64_t scan_head(uint64_t pfn, uint32_t zone)
 {
+	const struct layout layout = page_layout();
 	struct head head;
 
 	if (!read_pages(pfn, 1))
 		return 0;
-	head = decode(chunk, pfn);
+	head = decode(&layout, chunk, pfn);
 	if (!head.free || head.order < pageblock_order)
 		return 0;
 	count_extent(zone, head);
@@ -180,6 +203,7 @@ static __always_inline uint64_t scan_head(uint64_t pfn, uint32_t zone)
 __attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
 {
 	uint32_t next = hop_to > pfn ? hop_to - pfn : 0; /* first page not hopped over */
+	const struct layout layout = page_layout();
 
 	if (hop_to >= pfn + CHUNK_PAGES || !read_pages(pfn, CHUNK_PAGES))
 		return 0;
@@ -189,7 +213,7 @@ __attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
 
 		if (i < next)
 			continue;
-		head = decode(page, pfn + i);
+		head = decode(&layout, page, pfn + i);
 		if (!head.free || head.order >= pageblock_order)
 			continue;
 		count_extent(zone, head);

@@ -59,6 +59,8 @@ static __always_inline void read_zone(struct sluice_zone_info *info, struct zone
 		bpf_core_field_offset(struct zone, vm_stat) +
 			sizeof(long) * bpf_core_enum_value(enum zone_stat_item, NR_FREE_PAGES));
 	info->nr_orders = bpf_core_field_size(struct zone, free_area) / stride;
+	/* unrolled: verifiers until 6.1 refuse the shape that clang gives this loop */
+#pragma unroll
 	for (uint32_t order = 0; order < SLUICE_MAX_ORDERS; order++) {
 		info->nr_free[order] = 0;
 		if (order < info->nr_orders)
@@ -88,8 +90,10 @@ int read_zones(struct bpf_raw_tracepoint_args *ctx)
 			break;
 		if (!BPF_CORE_READ(zone, present_pages))
 			continue;
-		read_zone(&zones[n], zone, nid);
 		nr_zones = n + 1;
+		/* in range already; verifiers until 6.1 lose that where a mask tells them */
+		asm volatile("" : "+r"(n));
+		read_zone(&zones[n & (SLUICE_MAX_ZONES - 1)], zone, nid);
 	}
 	return 0;
 }

@@ -186,26 +186,48 @@ static int walk_full(struct walk *walk, const struct pfn_range *range, struct er
 	return rc;
 }
 
-/* Whether the pageblock at @pfn is free as a whole; mostly its first page says that it is not. */
-static int block_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errmsg *err)
+static int page_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errmsg *err)
+{
+	int rc = window_read(&walk->window, pfn, 1, err);
+
+	*ret = !rc && walk->window.flags[0] & BUDDY;
+	return rc;
+}
+
+static int every_page_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errmsg *err)
 {
 	const uint64_t pages = 1ULL << walk->map->pageblock_order;
-	struct window *window = &walk->window;
-	int rc;
+	const uint64_t nr = pages < CHUNK ? pages : CHUNK;
+	int rc = 0;
 
-	rc = window_read(window, pfn, 1, err);
 	*ret = false;
-	if (rc || !(window->flags[0] & BUDDY))
-		return rc;
-	for (uint64_t at = pfn; at < pfn + pages; at += CHUNK) {
-		const uint64_t nr = pages < CHUNK ? pages : CHUNK;
-
-		rc = window_read(window, at, nr, err);
+	for (uint64_t at = pfn; !rc && at < pfn + pages; at += nr) {
+		rc = window_read(&walk->window, at, nr, err);
 		for (uint64_t i = 0; !rc && i < nr; i++)
-			if (!(window->flags[i] & BUDDY))
+			if (!(walk->window.flags[i] & BUDDY))
 				return 0;
 	}
 	*ret = !rc;
+	return rc;
+}
+
+/*
+ * Whether the pageblock at @pfn is free as a whole. Reading all its flags is
+ * what makes this source slow, so a block that was free before still counts as
+ * free if its first and its last page are. Pages taken from its middle since
+ * then show at the next full scan, or at once where events are attached.
+ */
+static int block_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errmsg *err)
+{
+	const struct sluice_block *block = blockmap_at(walk->map, pfn);
+	const bool was_free = block && block->flags & SLUICE_BLOCK_FREE;
+	int rc;
+
+	rc = page_is_free(walk, pfn, ret, err);
+	if (!rc && *ret)
+		rc = page_is_free(walk, pfn + (1ULL << walk->map->pageblock_order) - 1, ret, err);
+	if (!rc && *ret && !was_free)
+		rc = every_page_is_free(walk, pfn, ret, err);
 	return rc;
 }
 

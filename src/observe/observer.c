@@ -14,6 +14,8 @@
 #include "sluice/file.h"
 #include "sluice/knobs.h"
 
+#define SLOWER "Scans read /proc/kpageflags, which is slower."
+
 #define SELF_CHECK_TRIES  3
 #define SELF_CHECK_RATIO  200 /* 1/200: the scan may differ from nr_free by 0.5 % */
 #define SELF_CHECK_SLACK  512 /* pages, for small guests */
@@ -285,8 +287,7 @@ static bool try_bpf_scan(struct observer *observer)
 	observer->source = SOURCE_BPF;
 	if (!self_check(observer, &err))
 		return true;
-	note(observer, "The BPF scan is not used: %s. Scans read /proc/kpageflags, which is slower.",
-	     err.text);
+	note(observer, "The BPF scan is not used: %s. " SLOWER, err.text);
 	return false;
 }
 
@@ -320,7 +321,7 @@ static void choose_source(struct observer *observer, enum scan_source best)
 
 static void start_bpf(struct observer *observer, const struct observer_options *options)
 {
-	const struct bpf_wants wants = {
+	struct bpf_wants wants = {
 		.scan = options->best == SOURCE_BPF,
 		.events = options->events,
 		.direct_frees = options->events && options->direct_frees,
@@ -328,23 +329,28 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
 	struct errmsg err = { 0 };
 	unsigned int nr;
+	int rc;
 
 	if (!file_exists(observer->root, "sys/kernel/btf/vmlinux")) {
 		note(observer,
-		     "No BPF: /sys/kernel/btf/vmlinux is missing (CONFIG_DEBUG_INFO_BTF). Scans read "
-		     "/proc/kpageflags, which is slower; ages come from scans alone.");
+		     "No BPF: /sys/kernel/btf/vmlinux is missing (CONFIG_DEBUG_INFO_BTF). " SLOWER
+		     " Ages come from scans alone.");
 		return;
 	}
-	if (bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, &err) < 0) {
-		note(observer,
-		     "No BPF: %s. Scans read /proc/kpageflags, which is slower; ages come from scans "
-		     "alone.",
-		     err.text);
+	rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, &err);
+	if (rc && wants.scan) {
+		/* the scan is what a verifier may refuse; the rest is worth having without it */
+		wants.scan = false;
+		rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, NULL);
+		if (!rc)
+			note(observer, "No BPF scan: %s. " SLOWER, err.text);
+	}
+	if (rc) {
+		note(observer, "No BPF: %s. " SLOWER " Ages come from scans alone.", err.text);
 		return;
 	}
 	if (wants.scan && !bpf_can_scan(observer->bpf))
-		note(observer, "No BPF scan: SYSCALL programs need Linux 5.14. Scans read "
-			       "/proc/kpageflags, which is slower.");
+		note(observer, "No BPF scan: SYSCALL programs need Linux 5.14. " SLOWER);
 	observer->bpf_zones =
 		!bpf_read_zones(observer->bpf, &observer->topology, zones, &nr, &err);
 	if (!observer->bpf_zones)
