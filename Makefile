@@ -74,6 +74,9 @@ $(B)/obj/%.o: %.c $(B)/gen/sluice/version.h | $(B)/bpf/sluice.skel.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN) -MMD -MP -c $< -o $@
 
+# -MMD leaves out what -isystem brings
+$(B)/obj/src/observe/bpf.o $(B)/san/src/observe/bpf.o: $(B)/bpf/sluice.skel.h
+
 $(B)/libsluice.a: $(call objects,$(LIB_SRC))
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -89,6 +92,7 @@ $(B)/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
 $(B)/static/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
 $(B)/static/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
 $(B)/static/workload: $(call objects,tests/vm/workload.c)
+$(B)/static/agree: $(call objects,tests/vm/agree.c)
 $(B)/static/%:
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)

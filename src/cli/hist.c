@@ -130,6 +130,14 @@ static void print_zone(const json_t *zone, uint64_t page_size)
 	putchar('\n');
 }
 
+static int highest_order(const json_t *zones)
+{
+	const json_t *orders = json_object_get(json_array_get(zones, 0), "orders");
+	const json_t *last = json_array_get(orders, json_array_size(orders) - 1);
+
+	return (int)json_integer_value(json_object_get(last, "order"));
+}
+
 static void print_total(const json_t *hist)
 {
 	const json_t *zones = json_object_get(hist, "zones"), *zone, *order;
@@ -153,6 +161,8 @@ static void print_total(const json_t *hist)
 	       format_size(sums.free - sums.reported - sums.reportable, other));
 	if (limit < 0)
 		puts(" (this kernel reports nothing)");
+	else if (limit > highest_order(zones))
+		puts(" (reporting is held: the order limit is above the highest order)");
 	else
 		printf(" (below order %d, or in a zone that is not reported now)\n", limit);
 }

@@ -81,15 +81,17 @@ static void print_memory(const json_t *memory)
 		    format_size(number(memory, "reportable_bytes"), now));
 }
 
-static void print_decision(const json_t *decision)
+static void print_decision(const json_t *status)
 {
+	const json_t *decision = json_object_get(status, "decision");
 	char age[UNITS_TEXT], order[32] = "";
 
 	if (json_is_null(json_object_get(decision, "age_ms"))) {
 		print_field(stdout, "decision", "none yet");
 		return;
 	}
-	if (strcmp(text(decision, "action"), "leave"))
+	if (strcmp(text(decision, "action"), "leave") &&
+	    flag(json_object_get(status, "reporting"), "has_order"))
 		snprintf(order, sizeof(order), " at order %" PRIu64, number(decision, "order"));
 	print_field(stdout, "decision", "%s%s%s, %s ago: %s", text(decision, "action"), order,
 		    flag(decision, "kick") ? " with a kick" : "",
@@ -128,7 +130,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_daemon(status);
 		print_reporting(status);
 		print_memory(json_object_get(status, "memory"));
-		print_decision(json_object_get(status, "decision"));
+		print_decision(status);
 		print_tally(status);
 		json_array_foreach(json_object_get(status, "notes"), i, note)
 			print_field(stdout, "note", "%s", json_string_value(note));

@@ -173,7 +173,7 @@ int fd_read_alloc(int fd, size_t limit, char **ret)
 		text = malloc(1);
 		code = text ? 0 : -ENOMEM;
 	}
-	if (code < 0) {
+	if (code) {
 		free(text);
 		return code;
 	}

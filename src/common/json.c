@@ -23,10 +23,19 @@ static json_t *order_json(const struct snapshot *snap, const struct zone_snapsho
 			 "nr_free", count(zone->info.nr_free[order]));
 }
 
+/* The order whose gate is shown: the live limit, or what it would be if reporting were on. */
+static unsigned int gate_order(const struct snapshot *snap)
+{
+	if (snap->reporting_order < 0)
+		return snap->pageblock_order;
+	if ((unsigned int)snap->reporting_order >= snap->nr_orders)
+		return snap->nr_orders - 1;
+	return (unsigned int)snap->reporting_order;
+}
+
 static json_t *zone_json(const struct snapshot *snap, const struct zone_snapshot *zone)
 {
-	const unsigned int limit = snap->reporting_order < 0 ? snap->pageblock_order :
-							       (unsigned int)snap->reporting_order;
+	const unsigned int limit = gate_order(snap);
 	json_t *orders = json_array();
 
 	for (unsigned int o = snapshot_lowest_order(snap); o < snap->nr_orders; o++)

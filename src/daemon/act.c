@@ -24,7 +24,6 @@ static void log_report(char *report)
 int act_begin(struct daemon *daemon, struct errmsg *err)
 {
 	daemon->let_go = false;
-	daemon->off_refused = false;
 	daemon->trouble[0] = '\0';
 	if (daemon->config.mode != MODE_CONTROL || daemon->knobs)
 		return 0;
@@ -71,32 +70,10 @@ static int turn(struct daemon *daemon, const char *path, int64_t value)
 	if (rc == -EBUSY) {
 		log_warn("%s; sluice lets go of it until the next reload", err.text);
 		act_let_go(daemon, err.text);
-	} else if (rc != -EINVAL && strcmp(daemon->trouble, err.text)) {
+	} else if (strcmp(daemon->trouble, err.text)) {
 		log_error("%s", err.text);
 		snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", err.text);
 	}
-	return rc;
-}
-
-/* Kernels from 6.2 on refuse an order above the highest: then the highest is the next best. */
-static int write_order(struct daemon *daemon, unsigned int order)
-{
-	const unsigned int highest = observer_topology(daemon->observer)->highest_order;
-	int rc;
-
-	if (order > highest && !daemon->off_refused) {
-		rc = turn(daemon, KNOB_REPORTING_ORDER, order);
-		if (rc != -EINVAL)
-			return rc;
-		daemon->off_refused = true;
-		log_info("this kernel does not switch reporting off: holding at order %u, where "
-			 "extents of %" PRIu64 " MiB are still reported",
-			 highest,
-			 (observer_topology(daemon->observer)->page_size << highest) >> 20);
-	}
-	rc = turn(daemon, KNOB_REPORTING_ORDER, order > highest ? highest : order);
-	if (rc == -EINVAL)
-		log_error("page_reporting_order: the kernel refuses %u", order);
 	return rc;
 }
 
@@ -121,7 +98,7 @@ void act(struct daemon *daemon, const struct decision *decision)
 	if (decision->delay && daemon->reporting.has_delay &&
 	    turn(daemon, KNOB_REPORTING_DELAY, (int64_t)(decision->delay / NSEC_PER_MSEC)) < 0)
 		return;
-	if (daemon->reporting.has_order && write_order(daemon, decision->order) < 0)
+	if (daemon->reporting.has_order && turn(daemon, KNOB_REPORTING_ORDER, decision->order) < 0)
 		return;
 	if (decision->kick && act_kick(daemon, &err) < 0)
 		log_error("%s", err.text);

@@ -46,7 +46,6 @@ struct daemon {
 	char unusable[384];	   /* why not */
 	bool let_go;		   /* someone else writes the knob, or `sluice restore` was run */
 	char let_go_reason[384];
-	bool off_refused;	   /* the kernel did not take an order above the highest */
 	uint64_t full_scan_ns;	   /* when the last full scan was */
 	uint64_t full_cost_ns;	   /* what it took */
 	uint64_t scan_cost_ns;	   /* of the last scan at the depth that the policy needs */

@@ -140,17 +140,24 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 
 	if (!decide_without_policy(daemon, decision))
 		policy_decide(&input, &daemon->policy, decision);
+	/* only kernels until 6.1 take an order that switches reporting off */
+	if (decision->order >= daemon->snap.nr_orders && !daemon->reporting.off_value)
+		decision->order = daemon->snap.nr_orders - 1;
 }
 
 /* "release at order 9, kick": what a decision does. */
-static void describe(const struct decision *decision, unsigned int highest, char *buf, size_t size)
+static void describe(const struct daemon *daemon, const struct decision *decision, char *buf,
+		     size_t size)
 {
+	const unsigned int highest = observer_topology(daemon->observer)->highest_order;
 	const char *name = policy_action_name(decision->action);
 
 	if (decision->action == POLICY_LEAVE)
 		snprintf(buf, size, "%s", name);
 	else if (decision->order > highest)
 		snprintf(buf, size, "%s at order %u (off)", name, decision->order);
+	else if (!daemon->reporting.has_order)
+		snprintf(buf, size, "%s%s", name, decision->kick ? ", kick" : "");
 	else
 		snprintf(buf, size, "%s at order %u%s", name, decision->order,
 			 decision->kick ? ", kick" : "");
@@ -163,7 +170,7 @@ static void log_decision(const struct daemon *daemon, const struct decision *dec
 			  last->order == decision->order && !decision->kick;
 	char what[64];
 
-	describe(decision, observer_topology(daemon->observer)->highest_order, what, sizeof(what));
+	describe(daemon, decision, what, sizeof(what));
 	log_at(same ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO, "%s%s: %s",
 	       daemon->config.mode == MODE_DRY_RUN ? "would " : "", what, decision->reason);
 }

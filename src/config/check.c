@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Checks of values against each other; each is reported where the file sets it. */
+#include <string.h>
+
+#include "load.h"
+#include "sluice/units.h"
+
+/* A value to compare: its name in messages, where the file sets it, what it is. */
+struct operand {
+	char name[32];
+	struct given given;
+	uint64_t value;
+};
+
+static struct given given_general(const struct loading *loading, const char *name)
+{
+	return loading->general[option_find(SCOPE_GENERAL, name) - option_table];
+}
+
+static struct given given_zone(const struct loading *loading, unsigned int zone, const char *name)
+{
+	return loading->zones[zone][option_find(SCOPE_ZONE, name) - option_table];
+}
+
+/* Not if the file sets it wrongly: that has been reported. */
+static bool usable(const struct operand *operand)
+{
+	return !operand->given.line || operand->given.valid;
+}
+
+static struct operand general_operand(const struct loading *loading, const char *name,
+				      uint64_t value)
+{
+	struct operand operand = { .given = given_general(loading, name), .value = value };
+
+	snprintf(operand.name, sizeof(operand.name), "%s", name);
+	return operand;
+}
+
+/* Blames stop, or start if that alone is set in the file. */
+static void check_sizes(struct loading *loading, const struct operand *stop,
+			const struct operand *start, bool blame_start)
+{
+	char stop_text[32], start_text[32];
+
+	if (!usable(stop) || !usable(start) || stop->value < start->value)
+		return;
+	format_size_exact(stop->value, stop_text);
+	format_size_exact(start->value, start_text);
+	if (blame_start)
+		report_add(loading->report, start->given.line,
+			   "%s: \"%s\": a size above %s, which is %s", start->name, start_text,
+			   stop->name, stop_text);
+	else
+		report_add(loading->report, stop->given.line,
+			   "%s: \"%s\": a size below %s, which is %s", stop->name, stop_text,
+			   start->name, start_text);
+}
+
+static void check_threshold(struct loading *loading)
+{
+	const struct config_threshold *threshold = &loading->config.threshold;
+	struct operand stop = general_operand(loading, "threshold.stop", threshold->stop);
+	struct operand start = general_operand(loading, "threshold.start", threshold->start);
+
+	check_sizes(loading, &stop, &start, !stop.given.line);
+}
+
+/* Replaces a general value by the zone's own, if the file sets that; whether it does. */
+static bool zone_operand(const struct loading *loading, unsigned int zone, const char *name,
+			 uint64_t value, struct operand *operand)
+{
+	struct given given = given_zone(loading, zone, name);
+
+	if (!given.line)
+		return false;
+	snprintf(operand->name, sizeof(operand->name), "zones[%u].%s", zone, name);
+	operand->given = given;
+	operand->value = value;
+	return true;
+}
+
+static void check_zone(struct loading *loading, unsigned int i)
+{
+	const struct config_threshold *threshold = &loading->config.threshold;
+	const struct config_zone *zone = &loading->config.zones[i];
+	struct operand stop = general_operand(loading, "threshold.stop", threshold->stop);
+	struct operand start = general_operand(loading, "threshold.start", threshold->start);
+	bool own_stop = zone_operand(loading, i, "stop", zone->stop, &stop);
+	bool own_start = zone_operand(loading, i, "start", zone->start, &start);
+
+	/* If both are general, check_threshold() has looked at them. */
+	if (own_stop || own_start)
+		check_sizes(loading, &stop, &start, !own_stop);
+}
+
+/* Whether the file says rightly which zone this is. */
+static bool zone_known(const struct loading *loading, unsigned int i)
+{
+	struct given node = given_zone(loading, i, "node");
+
+	return given_zone(loading, i, "zone").valid && (!node.line || node.valid);
+}
+
+/* Reports the later group. A zone may be named with and without node. */
+static void check_duplicate(struct loading *loading, unsigned int i)
+{
+	const struct config_zone *zone = &loading->config.zones[i];
+
+	for (unsigned int j = 0; j < i; j++) {
+		const struct config_zone *other = &loading->config.zones[j];
+
+		if (!zone_known(loading, i) || !zone_known(loading, j) ||
+		    other->node != zone->node || strcmp(other->zone, zone->zone) != 0)
+			continue;
+		report_add(
+			loading->report, given_zone(loading, i, "zone").line,
+			"zones[%u].zone: \"%s\": each zone once per node; line %u names it already",
+			i, zone->zone, given_zone(loading, j, "zone").line);
+		return;
+	}
+}
+
+/* Names of orders are left to the running kernel: only it knows their numbers. */
+static void check_orders(struct loading *loading)
+{
+	const struct config *config = &loading->config;
+	int floor = config->order_floor, ceiling = config->order_ceiling;
+	int order = config->threshold.order;
+
+	if (floor >= 0 && ceiling >= 0 && ceiling < floor)
+		report_add(loading->report, given_general(loading, "order.ceiling").line,
+			   "order.ceiling: %d: at least order.floor, which is %d", ceiling, floor);
+	if (order >= 0 && floor >= 0 && order < floor)
+		report_add(loading->report, given_general(loading, "threshold.order").line,
+			   "threshold.order: %d: at least order.floor, which is %d", order, floor);
+	if (order >= 0 && ceiling >= 0 && order > ceiling)
+		report_add(loading->report, given_general(loading, "threshold.order").line,
+			   "threshold.order: %d: at most order.ceiling, which is %d", order,
+			   ceiling);
+}
+
+void check_together(struct loading *loading)
+{
+	check_threshold(loading);
+	check_orders(loading);
+	for (unsigned int i = 0; i < loading->config.nr_zones; i++) {
+		check_zone(loading, i);
+		check_duplicate(loading, i);
+	}
+}

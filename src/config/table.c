@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The options: whatever is said about one anywhere comes from its row here. */
+#include <assert.h>
+#include <string.h>
+
+#include "sluice/log.h"
+#include "sluice/units.h"
+#include "table.h"
+
+#define TIB	     (1024 * GIB)
+#define DAY	     (86400 * NSEC_PER_SEC)
+#define MAX_ORDER    15	  /* above any kernel's: arm64 with 64 KiB pages has 13 */
+#define MAX_NODE     1023 /* CONFIG_NODES_SHIFT is 10 at the most */
+#define AT(member)   offsetof(struct config, member)
+#define ZONE(member) offsetof(struct config_zone, member)
+
+static const char *const mode_words[] = {
+	[MODE_OBSERVE] = "observe",
+	[MODE_DRY_RUN] = "dry-run",
+	[MODE_CONTROL] = "control",
+	NULL,
+};
+
+static const char *const strategy_words[] = {
+	[STRATEGY_KERNEL] = "kernel",
+	[STRATEGY_THRESHOLD] = "threshold",
+	NULL,
+};
+
+static const char *const events_words[] = {
+	[EVENTS_OFF] = "off",
+	[EVENTS_LISTS] = "lists",
+	[EVENTS_ALL] = "all",
+	NULL,
+};
+
+static const char *const log_words[] = {
+	[LOG_LEVEL_ERROR] = "error",
+	[LOG_LEVEL_WARN] = "warn",
+	[LOG_LEVEL_INFO] = "info",
+	[LOG_LEVEL_DEBUG] = "debug",
+	NULL,
+};
+
+/* Word i stands for -1 - i, as ORDER_PAGEBLOCK, ORDER_HIGHEST, ORDER_OFF. */
+static const char *const order_words[] = { "pageblock", "highest", NULL };
+static const char *const ceiling_words[] = { "pageblock", "highest", "off", NULL };
+static_assert(ORDER_PAGEBLOCK == -1 && ORDER_HIGHEST == -2 && ORDER_OFF == -3, "order words");
+
+/* Zones that hold buddy memory; ZONE_DEVICE never does (include/linux/mmzone.h). */
+static const char *const zone_words[] = { "DMA", "DMA32", "Normal", "HighMem", "Movable", NULL };
+
+const struct option option_table[OPTION_COUNT] = {
+	{
+		.name = "mode",
+		.type = OPTION_WORD,
+		.offset = AT(mode),
+		.words = mode_words,
+		.fallback = "control",
+		.summary = "what sluiced may do",
+		.help = "\"observe\" decides nothing and writes nothing; \"dry-run\" decides and "
+			"logs "
+			"what it would do; \"control\" acts.",
+	},
+	{
+		.name = "strategy",
+		.type = OPTION_WORD,
+		.offset = AT(strategy),
+		.words = strategy_words,
+		.fallback = "threshold",
+		.reloadable = true,
+		.summary = "when memory is reported to the host",
+		.help = "\"kernel\" leaves that to the kernel alone, as if sluiced did not run; "
+			"\"threshold\" holds reporting back until enough memory is free and "
+			"unreported.",
+	},
+	{
+		.name = "interval",
+		.type = OPTION_DURATION,
+		.offset = AT(interval),
+		.min = 100 * NSEC_PER_MSEC,
+		.max = 3600 * NSEC_PER_SEC,
+		.fallback = "2s",
+		.reloadable = true,
+		.summary = "time between two decisions",
+		.help = "Before each one the free extents of at least a pageblock are scanned. The "
+			"kernel itself waits 2s before a pass.",
+	},
+	{
+		.name = "full_interval",
+		.type = OPTION_DURATION,
+		.offset = AT(full_interval),
+		.min = NSEC_PER_SEC,
+		.max = DAY,
+		.or_zero = true,
+		.fallback = "60s",
+		.reloadable = true,
+		.summary = "time between two scans of all orders",
+		.help = "Such a scan looks into every pageblock and takes about twenty times as "
+			"long "
+			"as the one before a decision. 0: only on request.",
+	},
+	{
+		.name = "events",
+		.type = OPTION_WORD,
+		.offset = AT(events),
+		.words = events_words,
+		.fallback = "lists",
+		.summary = "allocator events that are followed",
+		.help = "\"off\": none, scans alone; \"lists\": refills and drains of the per-CPU "
+			"lists; \"all\": direct frees too, one event per page, which a load of "
+			"page "
+			"faults can feel.",
+	},
+	{
+		.name = "kick",
+		.type = OPTION_BOOL,
+		.offset = AT(kick),
+		.fallback = "true",
+		.summary = "start a pass when releasing",
+		.help = "Writing an order starts nothing in the kernel. A kick does: it allocates "
+			"and "
+			"frees one block of up to 4 MiB by a packet socket (CAP_NET_RAW).",
+	},
+	{
+		.name = "log_level",
+		.type = OPTION_WORD,
+		.offset = AT(log_level),
+		.words = log_words,
+		.fallback = "info",
+		.reloadable = true,
+		.summary = "least important messages that are logged",
+	},
+	{
+		.name = "order",
+		.type = OPTION_GROUP,
+		.summary = "bounds of page_reporting_order",
+		.help = "Linux 5.14 and later; a block of order N is 2^N pages. \"pageblock\" is "
+			"the "
+			"kernel's own default (9, 2 MiB, on x86-64), \"highest\" the highest order "
+			"of its allocator (10 on most kernels).",
+	},
+	{
+		.name = "order.floor",
+		.type = OPTION_ORDER,
+		.offset = AT(order_floor),
+		.max = MAX_ORDER,
+		.words = order_words,
+		.fallback = "pageblock",
+		.reloadable = true,
+		.summary = "lowest order that sluiced writes",
+		.help = "Low orders report more memory, but the kernel then walks long lists with "
+			"interrupts off and the host loses huge pages.",
+	},
+	{
+		.name = "order.ceiling",
+		.type = OPTION_ORDER,
+		.offset = AT(order_ceiling),
+		.max = MAX_ORDER,
+		.words = ceiling_words,
+		.fallback = "off",
+		.reloadable = true,
+		.summary = "highest order that sluiced writes",
+		.help = "It is written to hold reporting back. \"off\" is beyond the highest "
+			"order, "
+			"which stops reporting; Linux 5.14 to 6.1 take it, later ones are given "
+			"\"highest\" instead.",
+	},
+	{
+		.name = "delay",
+		.type = OPTION_GROUP,
+		.summary = "page_reporting_delay_ms",
+		.help = "Linux 7.3 and later: how long the kernel waits before a pass. 0 leaves it "
+			"alone. Longer delays than the range allows can stop reporting until the "
+			"driver is bound anew.",
+	},
+	{
+		.name = "delay.hold",
+		.type = OPTION_DURATION,
+		.offset = AT(delay_hold),
+		.min = 10 * NSEC_PER_MSEC,
+		.max = 60 * NSEC_PER_SEC,
+		.or_zero = true,
+		.fallback = "0",
+		.reloadable = true,
+		.summary = "delay while reporting is held back",
+	},
+	{
+		.name = "delay.release",
+		.type = OPTION_DURATION,
+		.offset = AT(delay_release),
+		.min = 10 * NSEC_PER_MSEC,
+		.max = 60 * NSEC_PER_SEC,
+		.or_zero = true,
+		.fallback = "0",
+		.reloadable = true,
+		.summary = "delay while memory is released",
+	},
+	{
+		.name = "threshold",
+		.type = OPTION_GROUP,
+		.summary = "the strategy \"threshold\"",
+		.help = "Reportable is memory that is free in blocks of at least the release order "
+			"and not reported yet. Zones without start or stop of their own are added "
+			"up.",
+	},
+	{
+		.name = "threshold.start",
+		.type = OPTION_SIZE,
+		.offset = AT(threshold.start),
+		.min = 4 * KIB,
+		.max = 16 * TIB,
+		.fallback = "32MiB",
+		.reloadable = true,
+		.summary = "reportable memory at which releasing begins",
+	},
+	{
+		.name = "threshold.stop",
+		.type = OPTION_SIZE,
+		.offset = AT(threshold.stop),
+		.max = 16 * TIB,
+		.fallback = "8MiB",
+		.reloadable = true,
+		.summary = "reportable memory at which it ends",
+		.help = "Must be below start.",
+	},
+	{
+		.name = "threshold.min_age",
+		.type = OPTION_DURATION,
+		.offset = AT(threshold.min_age),
+		.max = DAY,
+		.fallback = "1s",
+		.reloadable = true,
+		.summary = "memory free for less time does not count",
+		.help = "Memory that is soon used again costs a fault on the host if it was "
+			"reported.",
+	},
+	{
+		.name = "threshold.cooldown",
+		.type = OPTION_DURATION,
+		.offset = AT(threshold.cooldown),
+		.max = DAY,
+		.fallback = "10s",
+		.reloadable = true,
+		.summary = "time from one release to the next",
+	},
+	{
+		.name = "threshold.order",
+		.type = OPTION_ORDER,
+		.offset = AT(threshold.order),
+		.max = MAX_ORDER,
+		.words = order_words,
+		.fallback = "pageblock",
+		.reloadable = true,
+		.summary = "order that is written to release",
+		.help = "Not below order.floor, not above order.ceiling.",
+	},
+	{
+		.name = "zones",
+		.type = OPTION_ZONES,
+		.max = CONFIG_MAX_ZONES,
+		.reloadable = true,
+		.summary = "what differs in single zones",
+		.help = "A list of groups. A zone with start or stop of its own is counted by "
+			"itself; members that a group does not name keep the general value. A "
+			"group with a node goes before one without.",
+	},
+	{
+		.name = "zone",
+		.scope = SCOPE_ZONE,
+		.type = OPTION_NAME,
+		.offset = ZONE(zone),
+		.words = zone_words,
+		.required = true,
+		.reloadable = true,
+		.summary = "name of the zone, as in /proc/zoneinfo",
+	},
+	{
+		.name = "node",
+		.scope = SCOPE_ZONE,
+		.type = OPTION_INT,
+		.offset = ZONE(node),
+		.max = MAX_NODE,
+		.reloadable = true,
+		.summary = "NUMA node; without it, the zone of any node",
+	},
+	{
+		.name = "ignore",
+		.scope = SCOPE_ZONE,
+		.type = OPTION_BOOL,
+		.offset = ZONE(ignore),
+		.fallback = "false",
+		.reloadable = true,
+		.summary = "the zone is never a reason to release",
+	},
+	{
+		.name = "start",
+		.scope = SCOPE_ZONE,
+		.type = OPTION_SIZE,
+		.offset = ZONE(start),
+		.has_offset = ZONE(has_start),
+		.min = 4 * KIB,
+		.max = 16 * TIB,
+		.reloadable = true,
+		.summary = "as threshold.start",
+	},
+	{
+		.name = "stop",
+		.scope = SCOPE_ZONE,
+		.type = OPTION_SIZE,
+		.offset = ZONE(stop),
+		.has_offset = ZONE(has_stop),
+		.max = 16 * TIB,
+		.reloadable = true,
+		.summary = "as threshold.stop",
+	},
+	{
+		.name = "min_age",
+		.scope = SCOPE_ZONE,
+		.type = OPTION_DURATION,
+		.offset = ZONE(min_age),
+		.has_offset = ZONE(has_min_age),
+		.max = DAY,
+		.reloadable = true,
+		.summary = "as threshold.min_age",
+	},
+};
+
+const struct option *option_find(enum option_scope scope, const char *name)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (option_table[i].scope == scope && !strcmp(option_table[i].name, name))
+			return &option_table[i];
+	}
+	return NULL;
+}
+
+bool option_is_at(const struct option *option, enum option_scope scope, const char *group)
+{
+	const char *dot = strchr(option->name, '.');
+	size_t len = dot ? (size_t)(dot - option->name) : 0;
+
+	return option->scope == scope && strlen(group) == len && !memcmp(option->name, group, len);
+}
+
+const char *option_leaf(const struct option *option)
+{
+	const char *dot = strchr(option->name, '.');
+
+	return dot ? dot + 1 : option->name;
+}
+
+bool option_is_value(const struct option *option)
+{
+	return option->type != OPTION_GROUP && option->type != OPTION_ZONES;
+}
+
+static const char *word_at(const char *const *words, unsigned int index)
+{
+	for (unsigned int i = 0; words[i]; i++) {
+		if (i == index)
+			return words[i];
+	}
+	return "unknown";
+}
+
+const char *config_mode_name(enum mode mode)
+{
+	return word_at(mode_words, mode);
+}
+
+const char *config_strategy_name(enum strategy_id strategy)
+{
+	return word_at(strategy_words, strategy);
+}
+
+const char *config_events_name(enum event_level level)
+{
+	return word_at(events_words, level);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Runs in the guest: takes sluiced's histogram between two looks at
+ * /proc/buddyinfo, and counts reported extents in /proc/kpageflags, without
+ * starting a process or allocating in between. Prints one JSON document per
+ * try; the host compares.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BUDDY	 (UINT64_C(1) << 10) /* KPF_BUDDY */
+#define UPTODATE (UINT64_C(1) << 3)  /* KPF_UPTODATE: PG_reported on the head of a free extent */
+#define MAX_TRIES 64
+
+struct try {
+	char before[4096];
+	char hist[65536];
+	char after[4096];
+	uint64_t reported_heads;
+};
+
+static struct try tries[MAX_TRIES];
+
+static int read_all(int fd, char *buf, size_t size)
+{
+	size_t used = 0;
+	ssize_t got;
+
+	while ((got = read(fd, buf + used, size - 1 - used)) > 0)
+		used += (size_t)got;
+	buf[used] = '\0';
+	return got < 0 ? -errno : 0;
+}
+
+static int read_buddyinfo(char *buf, size_t size)
+{
+	int fd = open("/proc/buddyinfo", O_RDONLY), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = read_all(fd, buf, size);
+	close(fd);
+	return rc;
+}
+
+static int ask_hist(const char *path, char *buf, size_t size)
+{
+	static const char request[] = "{\"request\":\"hist\"}\n";
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, rc = 0;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) ||
+	    write(fd, request, sizeof(request) - 1) != sizeof(request) - 1)
+		rc = -errno;
+	if (!rc)
+		rc = read_all(fd, buf, size);
+	close(fd);
+	return rc;
+}
+
+static int count_reported(uint64_t *ret)
+{
+	static uint64_t flags[8192];
+	int fd = open("/proc/kpageflags", O_RDONLY);
+	uint64_t heads = 0;
+	ssize_t got;
+
+	if (fd < 0)
+		return -errno;
+	while ((got = read(fd, flags, sizeof(flags))) > 0)
+		for (size_t i = 0; i < (size_t)got / sizeof(flags[0]); i++)
+			heads += (flags[i] & (BUDDY | UPTODATE)) == (BUDDY | UPTODATE);
+	close(fd);
+	*ret = heads;
+	return got < 0 ? -errno : 0;
+}
+
+static void print_text(const char *text)
+{
+	putchar('"');
+	for (; *text; text++)
+		if (*text == '\n')
+			fputs("\\n", stdout);
+		else
+			putchar(*text);
+	putchar('"');
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = argc > 2 ? argv[2] : "/run/sluice/control";
+	const int nr = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0;
+	int rc = 0;
+
+	if (nr < 1 || nr > MAX_TRIES) {
+		fprintf(stderr, "agree: \"%s\": tries, 1 to %d\n", argc > 1 ? argv[1] : "",
+			MAX_TRIES);
+		return 2;
+	}
+	memset(tries, 1, sizeof(tries)); /* every page is there before the first look */
+	for (int i = 0; !rc && i < nr; i++) {
+		rc = read_buddyinfo(tries[i].before, sizeof(tries[i].before));
+		if (!rc)
+			rc = ask_hist(path, tries[i].hist, sizeof(tries[i].hist));
+		if (!rc)
+			rc = count_reported(&tries[i].reported_heads);
+		if (!rc)
+			rc = read_buddyinfo(tries[i].after, sizeof(tries[i].after));
+	}
+	if (rc) {
+		fprintf(stderr, "agree: %s\n", strerror(-rc));
+		return 1;
+	}
+	for (int i = 0; i < nr; i++) {
+		fputs("{\"before\":", stdout);
+		print_text(tries[i].before);
+		fputs(",\"after\":", stdout);
+		print_text(tries[i].after);
+		printf(",\"reported_heads\":%" PRIu64 ",\"hist\":%s}\n", tries[i].reported_heads,
+		       tries[i].hist);
+	}
+	return 0;
+}

@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A Linux guest under QEMU, for tests that need a kernel of their own.
+
+    with Guest(kernels.fetch("6.12"), files={"/bin/workload": path}) as guest:
+        print(guest.check("cat /proc/buddyinfo"))
+
+Emulation (TCG) is enough for memory management and runs everywhere, without /dev/kvm.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self, TypeVar
+
+import initramfs
+import process
+from channel import Channel, ChannelError, Result
+from kernels import Kernel
+
+T = TypeVar("T")
+Balloon = Literal["reporting", "no-reporting"] | None
+
+QEMU = "qemu-system-x86_64"
+BUILD = Path(__file__).absolute().parents[2] / "build"
+MIB = 1024 * 1024
+
+# A panic or an oops ends QEMU (-no-reboot) and so cannot pass unnoticed.
+CMDLINE = "console=ttyS0 panic=-1 oops=panic"
+# QEMU 7.2 emulates cmpxchg16b in a way that crashes 6.12.  The buffer for translated code is
+# limited because its default, up to 1 GiB, could be mistaken for the guest's memory.
+CPU = ("-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,cx16=off")
+
+RUN_TIMEOUT = 60.0
+BOOT_TIMEOUT = 180.0
+STOP_TIMEOUT = 20.0
+# A stack trace with its registers, and what led to it.
+PANIC_LINES = 80
+
+
+class GuestDied(RuntimeError):
+    """QEMU ended although nobody asked it to: a panic, or a wrong option."""
+
+
+class CommandFailed(RuntimeError):
+    """A command in the guest returned another status than 0."""
+
+
+class Guest:
+    """A guest that runs from `with` (or boot()) until the end of the block (or close()).
+
+    `files` are {path in the guest: host file}, `programs` dynamically linked programs of the host
+    that come with their libraries under their own paths.  The folder of the guest, below `build`
+    (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
+    unless the block was left by an exception.
+    """
+
+    def __init__(self, kernel: Kernel, *, memory_mib: int = 1024, cpus: int = 2,
+                 balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
+                 programs: Iterable[Path] = (), cmdline: str = "",
+                 qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
+        self.kernel = kernel
+        self.memory_mib = memory_mib
+        self.cpus = cpus
+        self.balloon = balloon
+        self.boot_seconds = 0.0
+        self.folder = Path()
+        self._files = dict(files or {})
+        for program in programs:
+            self._files.update(initramfs.dynamic_program(program))
+        self._cmdline = f"{CMDLINE} {cmdline}".strip()
+        self._qemu_args = list(qemu_args)
+        self._build = build
+        self._qemu: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+        self._channel: Channel | None = None
+        self._memory: process.GuestMemory | None = None
+        self._spawned: dict[int, str] = {}
+
+    def __enter__(self) -> Self:
+        self.boot()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self.close()
+        if error is None:
+            self.remove_folder()
+        else:
+            error.add_note(f"guest {self.kernel.name}: logs are in '{self.folder}'")
+
+    def boot(self, timeout: float = BOOT_TIMEOUT) -> None:
+        """Start QEMU and wait until the guest takes commands."""
+        top = self._build / "vm"
+        top.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
+        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files)
+        started = time.monotonic()
+        try:
+            self._start(image)
+            self._wait_ready(timeout)
+        except BaseException:
+            self.close()
+            raise
+        self.boot_seconds = time.monotonic() - started
+
+    def run(self, command: str, timeout: float = RUN_TIMEOUT) -> Result:
+        """Run a shell script in the guest; CommandTimeout if it takes longer than `timeout`."""
+        return self._require(self._channel).call(command, timeout)
+
+    def check(self, command: str, timeout: float = RUN_TIMEOUT) -> str:
+        """Run a shell script that has to succeed and return its output."""
+        result = self.run(command, timeout)
+        if result.rc != 0:
+            raise CommandFailed(f"'{command}' in guest {self.kernel.name}: status {result.rc}, "
+                                f"output: {result.out}")
+        return result.out
+
+    def spawn(self, command: str, log_path: str = "/dev/null") -> int:
+        """Start one simple command in the background and return its process id.
+
+        The id is that of the program itself.  Its input never ends, its output goes to `log_path`
+        in the guest, and no signal is ignored or blocked.
+        """
+        name = f"spawned{len(self._spawned)}"
+        fifo = f"/run/channel/{name}.pid"
+        supervise = shlex.join([name, log_path, command])
+        pid = int(self.check(f"mkfifo {fifo} && start-stop-daemon -S -b -x /sbin/supervise -- "
+                             f"{supervise} && cat {fifo}"))
+        self._spawned[pid] = name
+        return pid
+
+    def exit_status(self, pid: int) -> int | None:
+        """Exit status of a spawned process as a shell has it, None while it is running."""
+        path = f"/run/channel/{self._spawned[pid]}.status"
+        result = self.run(f"cat {path}")
+        return int(result.out) if result.rc == 0 else None
+
+    def wait_exit(self, pid: int, timeout: float = RUN_TIMEOUT) -> int:
+        """Wait for the end of a spawned process and return its exit status."""
+        found = self.wait_for(lambda: self._ended(pid), timeout, what=f"end of process {pid}")
+        return found[0]
+
+    def stop(self, pid: int, signal: str = "TERM", timeout: float = RUN_TIMEOUT) -> int:
+        """Signal a spawned process and wait for its end; returns its exit status."""
+        self.check(f"kill -{signal} {pid}")
+        return self.wait_exit(pid, timeout)
+
+    def wait_for(self, predicate: Callable[[], T], timeout: float, interval: float = 0.5,
+                 what: str = "condition") -> T:
+        """Poll until `predicate` returns something true, which is returned."""
+        deadline = time.monotonic() + timeout
+        while not (value := predicate()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"guest {self.kernel.name}: {what} not met in {timeout:g} s, "
+                                   f"last value {value!r}")
+            self._check_alive()
+            time.sleep(interval)
+        return value
+
+    @property
+    def qemu_pid(self) -> int:
+        """Process id of QEMU on the host."""
+        return self._require(self._qemu).pid
+
+    def host_resident(self) -> int:
+        """Bytes of the guest's memory (not of all of QEMU) that the host keeps in memory."""
+        return self._require(self._memory).resident()
+
+    def host_minor_faults(self) -> int:
+        """Minor page faults of QEMU, all threads, since it started."""
+        return process.minor_faults(self.qemu_pid)
+
+    def console_tail(self, lines: int = 30) -> str:
+        """The last lines of the kernel's console."""
+        return _tail(self.folder / "console.log", lines)
+
+    def close(self) -> None:
+        """Power the guest off, by force if need be."""
+        if self._qemu is not None:
+            self._stop(self._qemu)
+        if self._connection is not None:
+            self._connection.close()
+        self._qemu = self._connection = self._channel = self._memory = None
+
+    def remove_folder(self) -> None:
+        """Remove the logs of a guest that was closed."""
+        shutil.rmtree(self.folder)
+
+    def _start(self, image: Path) -> None:
+        self._connection, far_end = socket.socketpair()
+        with far_end, (self.folder / "qemu.log").open("wb") as log:
+            self._qemu = subprocess.Popen(
+                self._command(image, far_end.fileno()), stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, pass_fds=(far_end.fileno(),), preexec_fn=process.die_with_parent())
+
+    def _wait_ready(self, timeout: float) -> None:
+        channel = Channel(self._require(self._connection), self._check_alive)
+        release = channel.wait_ready(timeout)
+        if release != self.kernel.version:
+            raise RuntimeError(f"guest runs '{release}' instead of '{self.kernel.version}'")
+        self._memory = process.GuestMemory(self.qemu_pid, self.memory_mib * MIB)
+        self._channel = channel
+
+    def _command(self, image: Path, channel_fd: int) -> list[str]:
+        return [
+            QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *CPU,
+            "-machine", "q35,memory-backend=ram",
+            "-object", f"memory-backend-ram,id=ram,size={self.memory_mib}M",
+            "-m", str(self.memory_mib), "-smp", str(self.cpus),
+            "-kernel", str(self.kernel.vmlinuz), "-initrd", str(image),
+            "-append", self._cmdline,
+            "-chardev", f"file,id=console,path={self.folder / 'console.log'}",
+            "-device", "isa-serial,chardev=console",
+            "-chardev", f"socket,id=channel,fd={channel_fd}",
+            "-device", "isa-serial,chardev=channel",
+            *_balloon_device(self.balloon), *self._qemu_args]
+
+    def _ended(self, pid: int) -> tuple[int] | None:
+        status = self.exit_status(pid)
+        return None if status is None else (status,)
+
+    def _stop(self, qemu: subprocess.Popen[bytes]) -> None:
+        if self._channel is not None and qemu.poll() is None:
+            try:
+                self._channel.post("poweroff -f")
+                qemu.wait(STOP_TIMEOUT)
+            except (ChannelError, OSError, subprocess.TimeoutExpired):
+                pass
+        if qemu.poll() is None:
+            qemu.terminate()
+            try:
+                qemu.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                qemu.kill()
+                qemu.wait()
+
+    def _check_alive(self) -> None:
+        qemu = self._require(self._qemu)
+        status = qemu.poll()
+        if status is not None:
+            raise GuestDied(f"guest {self.kernel.name}: QEMU ended with status {status}\n"
+                            f"{_tail(self.folder / 'qemu.log', 10)}{self.console_tail(PANIC_LINES)}")
+
+    def _require(self, part: T | None) -> T:
+        if part is None:
+            raise RuntimeError(f"guest {self.kernel.name} is not running")
+        return part
+
+
+def _balloon_device(balloon: Balloon) -> list[str]:
+    if balloon is None:
+        return []
+    switch = "on" if balloon == "reporting" else "off"
+    return ["-device", f"virtio-balloon-pci,free-page-reporting={switch}"]
+
+
+def _tail(path: Path, lines: int) -> str:
+    if not path.exists():
+        return ""
+    text = path.read_text(errors="replace").splitlines()
+    return "".join(f"{line}\n" for line in text[-lines:])

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the host knows about a QEMU process: the memory behind its guest, and page faults."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+) *(.*)")
+# Number of the field in /proc/PID/stat, counted from the one after the program's name.
+STAT_MINFLT = 7
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One mapping of a process with the bytes of it that are in memory."""
+
+    start: int
+    end: int
+    mode: str
+    anonymous: bool
+    resident: int
+
+
+class GuestMemory:
+    """The mapping of a process that is the memory of its guest.
+
+    QEMU maps it in one piece; a discard by MADV_DONTNEED changes no mapping, but MADV_HUGEPAGE or
+    the like on a part would split it, so its address range is what counts from then on.
+    """
+
+    def __init__(self, pid: int, size: int) -> None:
+        self._pid = pid
+        found = [m for m in mappings(pid) if m.anonymous and m.mode == "rw-p"
+                 and m.end - m.start == size]
+        if len(found) != 1:
+            raise RuntimeError(f"process {pid} has {len(found)} private mappings of {size} bytes, "
+                               "not one: which is the guest's memory?")
+        self.start, self.end = found[0].start, found[0].end
+
+    def resident(self) -> int:
+        """Bytes of guest memory that the host keeps in memory (what it swapped out is not)."""
+        inside = [m for m in mappings(self._pid) if m.start < self.end and m.end > self.start]
+        covered = sum(m.end - m.start for m in inside)
+        if covered != self.end - self.start:
+            raise RuntimeError(f"process {self._pid}: mappings of {covered} bytes where "
+                               f"{self.end - self.start} bytes of guest memory were")
+        return sum(m.resident for m in inside)
+
+
+def mappings(pid: int) -> Iterator[Mapping]:
+    """All mappings out of /proc/PID/smaps."""
+    for block in re.split(r"\n(?=[0-9a-f]+-)", Path(f"/proc/{pid}/smaps").read_text()):
+        header = MAPPING.match(block)
+        resident = re.search(r"^Rss: +(\d+) kB$", block, re.MULTILINE)
+        if header and resident:
+            anonymous = header[4] == "0" and not header[5].startswith("/")
+            yield Mapping(int(header[1], 16), int(header[2], 16), header[3], anonymous,
+                          int(resident[1]) * 1024)
+
+
+def minor_faults(pid: int) -> int:
+    """Minor page faults of all threads since the process started."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[STAT_MINFLT])
+
+
+def die_with_parent() -> Callable[[], None]:
+    """For preexec_fn: have the kernel kill the child when its parent dies, however that happens.
+
+    "Parent" is the thread that started the child, so that thread has to live as long.  The
+    library is loaded before the fork, where that is still safe.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def prepare() -> None:
+        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare
