@@ -154,8 +154,9 @@ $(B)/san/%.o: %.c $(B)/gen/sluice/version.h | $(B)/bpf/sluice.skel.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SAN) -DSOURCE_DIR='"$(CURDIR)"' -Isrc -MMD -MP -c $< -o $@
 
-$(B)/unit/test_knobs: WRAP := $(patsubst %,-Wl$(comma)--wrap=%,$(shell sed -n 's/^ \* wrap: //p' tests/unit/test_knobs.c))
+# the calls that a test puts its own in place of stand in its " * wrap:" line
 comma := ,
+$(UNIT): WRAP = $(patsubst %,-Wl$(comma)--wrap=%,$(shell sed -n 's/^ \* wrap: //p' tests/unit/$(@F).c))
 $(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
 	$(call say,LD-SAN,$@)
 	$(Q)mkdir -p $(@D)

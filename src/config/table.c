@@ -61,6 +61,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.help = "\"observe\" decides nothing and writes nothing; \"dry-run\" decides and "
 			"logs "
 			"what it would do; \"control\" acts.",
+		.reloadable = true,
 	},
 	{
 		.name = "strategy",
@@ -121,6 +122,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.help = "Writing an order starts nothing in the kernel. A kick does: it allocates "
 			"and "
 			"frees one block of up to 4 MiB by a packet socket (CAP_NET_RAW).",
+		.reloadable = true,
 	},
 	{
 		.name = "log_level",

@@ -24,7 +24,7 @@ struct try {
 	char before[4096];
 	char hist[65536];
 	char after[4096];
-	uint64_t reported_heads;
+	uint64_t heads_before, heads_after; /* extents that kpageflags shows as reported */
 };
 
 static struct try tries[MAX_TRIES];
@@ -113,9 +113,11 @@ int main(int argc, char **argv)
 	for (int i = 0; !rc && i < nr; i++) {
 		rc = read_buddyinfo(tries[i].before, sizeof(tries[i].before));
 		if (!rc)
+			rc = count_reported(&tries[i].heads_before);
+		if (!rc)
 			rc = ask_hist(path, tries[i].hist, sizeof(tries[i].hist));
 		if (!rc)
-			rc = count_reported(&tries[i].reported_heads);
+			rc = count_reported(&tries[i].heads_after);
 		if (!rc)
 			rc = read_buddyinfo(tries[i].after, sizeof(tries[i].after));
 	}
@@ -128,8 +130,8 @@ int main(int argc, char **argv)
 		print_text(tries[i].before);
 		fputs(",\"after\":", stdout);
 		print_text(tries[i].after);
-		printf(",\"reported_heads\":%" PRIu64 ",\"hist\":%s}\n", tries[i].reported_heads,
-		       tries[i].hist);
+		printf(",\"heads_before\":%" PRIu64 ",\"heads_after\":%" PRIu64 ",\"hist\":%s}\n",
+		       tries[i].heads_before, tries[i].heads_after, tries[i].hist);
 	}
 	return 0;
 }

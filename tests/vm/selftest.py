@@ -55,6 +55,14 @@ def check_spawn(guest: Guest) -> None:
     assert guest.stop(guest.spawn("sleep 60"), "KILL") == 137, "status after a signal"
 
 
+def check_patching(guest: Guest) -> None:
+    """A guest survives that its kernel patches its own code while another CPU runs it."""
+    churn = guest.spawn("workload churn 32 600")
+    guest.check("i=0; while [ $i -lt 200 ]; do i=$((i + 1)); "
+                "echo $((i % 2)) >/proc/sys/kernel/sched_schedstats; done")
+    assert guest.stop(churn) == 0, "workload failed"
+
+
 def fill_and_free(guest: Guest) -> int:
     """Have the guest use and free FILL_MIB; returns what is resident at the most."""
     pid = guest.spawn(f"workload fill {FILL_MIB}", "/tmp/filled")
@@ -102,6 +110,7 @@ def check_reporting_guest(kernel: Kernel, workload: Path, build: Path) -> None:
         show_kernel(guest)
         check_channel(guest)
         check_spawn(guest)
+        check_patching(guest)
         show_reporting(guest)
         folder = guest.folder
     assert not folder.exists(), f"'{folder}' was left behind"

@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What sluice promises, asserted in real guests on real kernels.
+
+    python3 tests/vm/matrix.py [NAME...]
+
+Per kernel: a guest whose balloon reports, one without a balloon, one whose balloon does not
+report.  The host's resident memory of the guest is the truth about what was given back.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
+
+import kernels  # noqa: E402
+from guest import BUILD, MIB, Guest  # noqa: E402
+from tap import Skip, Tap  # noqa: E402
+
+NAMES = ("5.10", "6.1", "6.12", "6.18", "7.2")
+STATIC = BUILD / "static"
+STRACE = Path("/usr/bin/strace")
+CONFIG = "/etc/sluice/sluice.conf"
+ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+
+MEMORY_MIB = 1024
+GUESTS_AT_ONCE = 2  # they mostly wait
+RSS_LIMIT_KIB = 8 * 1024
+BLOCK_ORDER = 9  # pageblock order of x86-64
+CAPACITY = 32  # PAGE_REPORTING_CAPACITY
+
+
+def config(mode: str = "control", start: str = "64MiB", stop: str = "16MiB",
+           interval: str = "1s") -> str:
+    """A configuration that reacts within seconds."""
+    return (f'mode = "{mode}"; strategy = "threshold"; interval = "{interval}";\n'
+            f'log_level = "debug";\n'
+            f'threshold = {{ start = "{start}"; stop = "{stop}"; min_age = "500ms"; '
+            f'cooldown = "2s"; }};\n')
+
+
+class Sluice:
+    """sluiced in a guest, and what its client says."""
+
+    def __init__(self, guest: Guest, text: str, prefix: str = "") -> None:
+        self.guest = guest
+        self.write_config(text)
+        self.log_path = "/tmp/sluiced.log"
+        self.pid = guest.spawn(f"{prefix}sluiced", self.log_path)
+        try:
+            guest.wait_for(self._decided, 60, what="first decision of sluiced")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from error
+
+    def write_config(self, text: str) -> None:
+        """Replace the configuration file."""
+        self.guest.check(f"mkdir -p /etc/sluice && cat >{CONFIG} <<'END'\n{text}END\n")
+
+    def reload(self, text: str) -> None:
+        """Replace the configuration and have it read."""
+        self.write_config(text)
+        self.guest.check(f"kill -HUP {self.daemon_pid()}")
+
+    def daemon_pid(self) -> int:
+        """Process id of the daemon itself, under strace too."""
+        return int(self.guest.check("cat /run/sluice/lock"))
+
+    def status(self) -> dict[str, Any]:
+        """`sluice --json status`."""
+        return json.loads(self.guest.check("sluice --json status"))
+
+    def hist(self) -> dict[str, Any]:
+        """`sluice hist --json`."""
+        return json.loads(self.guest.check("sluice hist --json"))
+
+    def log(self) -> str:
+        """What the daemon has logged so far."""
+        return self.guest.check(f"cat {self.log_path}")
+
+    def stop(self, signal: str = "TERM") -> int:
+        """End the daemon; returns its exit status."""
+        self.guest.check(f"kill -{signal} {self.daemon_pid()}")
+        return self.guest.wait_exit(self.pid)
+
+    def _decided(self) -> bool:
+        result = self.guest.run("sluice --json status")
+        return result.rc == 0 and json.loads(result.out)["decision"]["age_ms"] is not None
+
+
+def order_knob(guest: Guest) -> int | None:
+    """Value of page_reporting_order; None where the kernel has none."""
+    result = guest.run(f"cat {ORDER}")
+    return int(result.out) if result.rc == 0 else None
+
+
+def can_switch_off(guest: Guest) -> bool:
+    """Whether an order above the highest is taken, which only Linux 5.14 to 6.1 do."""
+    return guest.kernel.name == "6.1"
+
+
+def eligible(hist: dict[str, Any], order: int = BLOCK_ORDER) -> int:
+    """Bytes that the kernel would report if its order limit were `order`."""
+    limit = min(hist["reporting_order"], len(hist["zones"][0]["orders"]) - 1)
+    page = hist["page_size"]
+    total = 0
+    for zone in hist["zones"]:
+        gate = zone["gate_bytes"] - (CAPACITY * page << limit) + (CAPACITY * page << order)
+        if zone["free_bytes"] <= gate:
+            continue
+        total += sum((entry["free_extents"] - entry["reported_extents"]) * page << entry["order"]
+                     for entry in zone["orders"] if entry["order"] >= order)
+    return total
+
+
+def reported(hist: dict[str, Any]) -> int:
+    """Bytes that are reported."""
+    return sum(entry["reported_extents"] * hist["page_size"] << entry["order"]
+               for zone in hist["zones"] for entry in zone["orders"])
+
+
+def fragment(guest: Guest, mib: int) -> int:
+    """Memory of which every second pageblock is free: extents of just pageblock order."""
+    pid = guest.spawn(f"workload fragment {mib} --keep-every 1024", "/tmp/fragment")
+    guest.wait_for(lambda: "fragmented" in guest.check("cat /tmp/fragment"), 120,
+                   what="fragmented memory")
+    return pid
+
+
+def fill_and_free(guest: Guest, mib: int) -> None:
+    """Use memory and free it."""
+    pid = guest.spawn(f"workload fill {mib}", "/tmp/fill")
+    guest.wait_for(lambda: "filled" in guest.check("cat /tmp/fill"), 120, what="filled memory")
+    assert guest.stop(pid) == 0, "workload failed"
+
+
+# --- (1) what is shown is what is ----------------------------------------------------------------
+
+def parse_buddyinfo(text: str) -> dict[tuple[int, str], list[int]]:
+    """{(node, zone): free extents by order}."""
+    zones = {}
+    for line in text.splitlines():
+        words = line.replace(",", "").split()
+        zones[int(words[1]), words[3]] = [int(word) for word in words[4:]]
+    return zones
+
+
+def hist_counts(hist: dict[str, Any], key: str) -> dict[tuple[int, str], list[int]]:
+    """The same shape from the histogram."""
+    return {(zone["node"], zone["zone"]): [entry[key] for entry in zone["orders"]]
+            for zone in hist["zones"]}
+
+
+def settle(guest: Guest, sluice: Sluice) -> None:
+    """Wait until the kernel's own reporting after the boot is done."""
+    seen = [-1]
+
+    def stands() -> bool:
+        seen.append(reported(sluice.hist()))
+        return seen[-1] > 0 and seen[-1] == seen[-2] and eligible(sluice.hist()) == 0
+
+    guest.wait_for(stands, 60, interval=2.5, what="end of the reporting after the boot")
+
+
+def check_agreement(guest: Guest) -> str:
+    """On an idle guest the histogram equals buddyinfo and kpageflags, order by order."""
+    sluice = Sluice(guest, config("observe", interval="1h"))
+    settle(guest, sluice)
+    quiet = equal = 0
+    try:
+        for line in guest.check("agree 20", timeout=180).splitlines():
+            found = json.loads(line)
+            if (found["before"] != found["after"]
+                    or found["heads_before"] != found["heads_after"]):
+                continue  # the guest was not idle, or a pass was under way
+            quiet += 1
+            free = hist_counts(found["hist"], "free_extents")
+            heads = sum(map(sum, hist_counts(found["hist"], "reported_extents").values()))
+            assert free == parse_buddyinfo(found["before"]), f"{free}\n{found['before']}"
+            assert heads == found["heads_before"], f"{heads} heads, {found['heads_before']}"
+            assert heads > 0, "nothing is reported: the comparison shows nothing"
+            equal += 1
+    finally:
+        sluice.stop()
+    assert quiet >= 3, f"the guest was idle in {quiet} of 20 tries only"
+    return f"{equal} of {quiet} quiet looks equal, order by order; source {found['hist']['source']}"
+
+
+# --- (3) modes that must not act -------------------------------------------------------------------
+
+def trace_of(guest: Guest, text: str) -> str:
+    """System calls of a daemon that starts, decides, reloads and ends under strace."""
+    trace = "/tmp/strace.log"
+    sluice = Sluice(guest, text, prefix=f"strace -f -o {trace} ")
+    pid = fragment(guest, 200)
+    guest.wait_for(lambda: sluice.status()["tally"]["ticks"] >= 4, 60, what="four decisions")
+    sluice.reload(text)
+    ticks = sluice.status()["tally"]["ticks"]
+    guest.wait_for(lambda: sluice.status()["tally"]["ticks"] >= ticks + 2, 60, what="a reload")
+    sluice.stop()
+    guest.stop(pid)
+    return guest.check(f"cat {trace}", timeout=120)
+
+
+def writes_to_kernel(trace: str) -> list[str]:
+    """Lines that open a file below /proc or /sys for writing, or make a packet socket."""
+    return [line for line in trace.splitlines()
+            if ("openat(" in line and ("O_WRONLY" in line or "O_RDWR" in line)
+                and ('"sys/' in line or '"/sys/' in line or '"proc/' in line or '"/proc/' in line))
+            or "AF_PACKET" in line]
+
+
+def check_quiet_mode(guest: Guest, mode: str) -> str:
+    """A mode that must not act does not, although there is something to do."""
+    before = order_knob(guest)
+    trace = trace_of(guest, config(mode, start="16MiB", stop="4MiB"))
+    found = writes_to_kernel(trace)
+    assert not found, "\n".join(found)
+    assert order_knob(guest) == before, "page_reporting_order changed"
+    return f"{len(trace.splitlines())} system calls, none writes to the kernel"
+
+
+def check_control_is_traced(guest: Guest) -> str:
+    """The same trace shows the writes of mode control, so it could show those of others; and
+    no prctl(2), not by a library either."""
+    trace = trace_of(guest, config("control", start="16MiB", stop="4MiB"))
+    found = writes_to_kernel(trace)
+    assert any("AF_PACKET" in line for line in found), "no kick in the trace"
+    if order_knob(guest) is not None:
+        assert any("page_reporting_order" in line for line in found), "no write in the trace"
+    prctl = [line for line in trace.splitlines() if "prctl(" in line and "arch_prctl(" not in line]
+    assert not prctl, "\n".join(prctl)
+    return f"{len(found)} writes, no prctl in {len(trace.splitlines())} system calls"
+
+
+# --- (2) threshold -------------------------------------------------------------------------------
+
+def check_held(guest: Guest, sluice: Sluice, before: dict[str, Any]) -> int:
+    """Below `start`: no release, the knob holds; returns bytes that wait, and none were reported
+    where the kernel can be switched off."""
+    status, hist = sluice.status(), sluice.hist()
+    waiting = eligible(hist)
+    assert status["decision"]["action"] == "hold", status["decision"]
+    assert status["tally"]["releases"] == status["tally"]["kicks"] == 0, status["tally"]
+    knob = order_knob(guest)
+    if knob is not None:
+        highest = len(hist["zones"][0]["orders"]) - 1
+        assert knob == (highest + 1 if can_switch_off(guest) else highest), f"order is {knob}"
+        assert waiting > 100 * MIB, f"only {waiting / MIB:.0f} MiB wait: the hold does not hold"
+    if can_switch_off(guest):
+        grown = reported(hist) - reported(before)
+        assert grown <= 0, f"{grown / MIB:.0f} MiB were reported while reporting was held"
+    return waiting
+
+
+def check_threshold(guest: Guest) -> str:
+    """Nothing is released below `start`; above it the host gets 90 % of what was eligible."""
+    sluice = Sluice(guest, config(start="900MiB"))
+    try:
+        before = sluice.hist()
+        pid = fragment(guest, 500)
+        ticks = sluice.status()["tally"]["ticks"]
+        guest.wait_for(lambda: sluice.status()["tally"]["ticks"] >= ticks + 6, 60,
+                       what="six decisions below start")
+        check_held(guest, sluice, before)
+        if order_knob(guest) is None:
+            fill_and_free(guest, 300)  # Linux 5.10 reports by itself: start from a fresh backlog
+        waiting, resident = eligible(sluice.hist()), guest.host_resident()
+        assert waiting > 100 * MIB, f"only {waiting / MIB:.0f} MiB are eligible"
+        sluice.reload(config(start="64MiB", stop="16MiB"))
+        guest.wait_for(lambda: released(sluice), 90, what="a release that ends")
+        left, given = eligible(sluice.hist()), resident - guest.host_resident()
+        assert given >= 0.9 * waiting, f"host got {given / MIB:.0f} of {waiting / MIB:.0f} MiB"
+        assert left <= 16 * MIB, f"{left / MIB:.0f} MiB are left, stop is 16 MiB"
+        guest.stop(pid)
+        return (f"{waiting / MIB:.0f} MiB eligible, host resident fell by {given / MIB:.0f} MiB, "
+                f"{left / MIB:.0f} MiB left")
+    except (AssertionError, TimeoutError) as error:
+        error.add_note(sluice.log())
+        raise
+    finally:
+        sluice.stop()
+
+
+def released(sluice: Sluice) -> bool:
+    """Whether a release has begun and ended; where the kernel needs no release, that it did."""
+    status = sluice.status()
+    if status["tally"]["releases"] == 0:
+        return not status["reporting"]["has_order"] and eligible(sluice.hist()) <= 16 * MIB
+    return status["decision"]["action"] == "hold"
+
+
+# --- (4) every knob goes back ---------------------------------------------------------------------
+
+def held_order(guest: Guest) -> tuple[Sluice, int]:
+    """A daemon that holds; and the order before it. Skips where there is no knob."""
+    before = order_knob(guest)
+    if before is None:
+        raise Skip("no page_reporting_order before Linux 5.14: nothing is ever written")
+    sluice = Sluice(guest, config(start="900MiB"))
+    assert order_knob(guest) != before, "the daemon did not hold"
+    return sluice, before
+
+
+def check_restored_at_end(guest: Guest, signal: str) -> None:
+    """A daemon that ends gives the order back and leaves no journal."""
+    sluice, before = held_order(guest)
+    assert sluice.stop(signal) == 0, sluice.log()
+    assert order_knob(guest) == before, f"order is {order_knob(guest)}, was {before}"
+    assert guest.run("test -e /run/sluice/journal").rc != 0, "the journal is still there"
+
+
+def check_restored_after_kill(guest: Guest, by_restart: bool) -> None:
+    """kill -9 leaves the order held; `sluice restore`, or the next start, gives it back."""
+    sluice, before = held_order(guest)
+    assert sluice.stop("KILL") == 137
+    assert order_knob(guest) != before, "kill -9 cannot have restored"
+    if by_restart:
+        Sluice(guest, config("observe")).stop()
+    else:
+        assert "restored" in guest.check("sluice restore")
+    assert order_knob(guest) == before, f"order is {order_knob(guest)}, was {before}"
+    assert guest.check("sluice restore") == "nothing to restore\n"
+
+
+def check_administrator(guest: Guest) -> None:
+    """A knob that the administrator writes is let go of: not written, not restored."""
+    sluice, before = held_order(guest)
+    other = 8
+    guest.check(f"echo {other} >{ORDER}")
+    guest.wait_for(lambda: sluice.status()["control"]["let_go"], 30, what="letting go")
+    ticks = sluice.status()["tally"]["ticks"]
+    guest.wait_for(lambda: sluice.status()["tally"]["ticks"] >= ticks + 3, 30)
+    assert order_knob(guest) == other, "sluice wrote over the administrator's value"
+    assert "page_reporting_order" in sluice.log()
+    sluice.stop()
+    assert order_knob(guest) == other, "sluice restored over the administrator's value"
+    guest.check(f"echo {before} >{ORDER}")
+
+
+def check_reload_error(guest: Guest) -> None:
+    """A reload with errors names them all and changes nothing."""
+    sluice = Sluice(guest, config(start="900MiB"))
+    knob = order_knob(guest)
+    sluice.reload('mode = "contrl";\nthreshold = { start = "64"; };\n')
+    guest.wait_for(lambda: "running configuration stays" in sluice.log(), 30, what="refusal")
+    log = sluice.log()
+    assert f"{CONFIG}:1: mode:" in log and f"{CONFIG}:2: threshold.start:" in log, log
+    assert sluice.status()["mode"] == "control" and order_knob(guest) == knob
+    sluice.stop()
+
+
+def check_restore_request(guest: Guest) -> None:
+    """`sluice restore` with a running daemon: the knobs go back and stay back until a reload."""
+    sluice, before = held_order(guest)
+    guest.check("sluice restore")
+    ticks = sluice.status()["tally"]["ticks"]
+    guest.wait_for(lambda: sluice.status()["tally"]["ticks"] >= ticks + 3, 30)
+    assert order_knob(guest) == before
+    sluice.reload(config(start="900MiB"))
+    guest.wait_for(lambda: order_knob(guest) != before, 30, what="control after a reload")
+    sluice.stop()
+    assert order_knob(guest) == before
+
+
+# --- size ------------------------------------------------------------------------------------------
+
+def check_size(guest: Guest) -> str:
+    """The daemon's resident memory stays small, start-up peak aside."""
+    sluice = Sluice(guest, config())
+    fill_and_free(guest, 200)
+    for _ in range(5):
+        sluice.hist()
+    text = guest.check(f"cat /proc/{sluice.daemon_pid()}/status")
+    sluice.stop()
+    rss = int(text.split("VmRSS:")[1].split()[0])
+    assert rss <= RSS_LIMIT_KIB, f"{rss} KiB"
+    assert "Threads:\t1\n" in text, "more than one thread"
+    return f"VmRSS {rss} KiB of {RSS_LIMIT_KIB} KiB"
+
+
+# --- (5) nothing to report to ---------------------------------------------------------------------
+
+def check_cannot_report(guest: Guest, reason: str) -> str:
+    """Without a balloon that reports the daemon runs, observes and says why."""
+    before = order_knob(guest)
+    sluice = Sluice(guest, config(start="16MiB", stop="4MiB"))
+    fill_and_free(guest, 200)
+    ticks = sluice.status()["tally"]["ticks"]
+    guest.wait_for(lambda: sluice.status()["tally"]["ticks"] >= ticks + 3, 30)
+    status = sluice.status()
+    assert not status["control"]["usable"] and reason in status["control"]["unusable_reason"], status
+    assert status["decision"]["action"] == "leave", status["decision"]
+    assert reason in sluice.log()
+    assert reason in guest.check("sluice status").replace("\n            ", " ")
+    assert reason in guest.check("sluice probe").replace("\n            ", " ")
+    assert order_knob(guest) == before
+    free = sum(map(sum, hist_counts(sluice.hist(), "free_extents").values()))
+    assert free > 0, "the histogram is empty"
+    assert sluice.stop() == 0
+    return status["control"]["unusable_reason"]
+
+
+def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
+    """All checks in a guest whose balloon reports."""
+    checks: list[tuple[str, Callable[[], object]]] = [
+        ("hist equals buddyinfo and kpageflags", lambda: check_agreement(guest)),
+        ("mode observe writes nothing", lambda: check_quiet_mode(guest, "observe")),
+        ("mode dry-run writes nothing", lambda: check_quiet_mode(guest, "dry-run")),
+        ("mode control is traced, without prctl", lambda: check_control_is_traced(guest)),
+        ("threshold holds, then gives back", lambda: check_threshold(guest)),
+        ("restored at SIGTERM", lambda: check_restored_at_end(guest, "TERM")),
+        ("restored at SIGINT", lambda: check_restored_at_end(guest, "INT")),
+        ("restored after kill -9", lambda: check_restored_after_kill(guest, False)),
+        ("restored at the next start", lambda: check_restored_after_kill(guest, True)),
+        ("restored on request", lambda: check_restore_request(guest)),
+        ("the administrator's write stands", lambda: check_administrator(guest)),
+        ("a bad reload changes nothing", lambda: check_reload_error(guest)),
+        ("resident memory", lambda: check_size(guest)),
+    ]
+    for what, check in checks:
+        tap.check(f"{name}: {what}", check)
+
+
+def files() -> dict[str, Path]:
+    """What every guest gets."""
+    return {f"/bin/{name}": STATIC / name for name in ("sluiced", "sluice", "workload", "agree")}
+
+
+def run_kernel(tap: Tap, name: str) -> None:
+    """All guests of one kernel."""
+    kernel = kernels.fetch(name)
+    with Guest(kernel, memory_mib=MEMORY_MIB, files=files(), programs=[STRACE]) as guest:
+        run_reporting(tap, name, guest)
+    with Guest(kernel, memory_mib=MEMORY_MIB, files=files(), balloon=None) as guest:
+        tap.check(f"{name}: no balloon", lambda: check_cannot_report(guest, "no balloon device"))
+    with Guest(kernel, memory_mib=MEMORY_MIB, files=files(), balloon="no-reporting") as guest:
+        tap.check(f"{name}: balloon without reporting",
+                  lambda: check_cannot_report(guest, "does not offer free page reporting"))
+
+
+def main() -> int:
+    tap = Tap()
+    names = sys.argv[1:] or NAMES
+    for name in names:
+        kernels.fetch(name)  # one after the other: apt's folders are shared
+    with ThreadPoolExecutor(GUESTS_AT_ONCE) as pool:
+        for name in names:
+            pool.submit(tap.check, f"{name}: guests run", partial(run_kernel, tap, name))
+    return tap.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
