@@ -39,9 +39,10 @@ struct policy_input {
 struct policy_state {
 	bool releasing;
 	unsigned int kicks;	/* since the last progress */
-	uint64_t began_with;	/* bytes that were ripe when the release began */
-	uint64_t least_left;	/* bytes, the fewest seen since the release began */
-	uint64_t progress_ns;	/* when that was, or when the last kick was */
+	uint64_t began_with;	/* bytes to release, the most seen since the release began */
+	uint64_t least_left;	/* bytes to release, the fewest seen */
+	uint64_t reported;	/* bytes that were reported at the last decision */
+	uint64_t progress_ns;	/* last sign of progress, or last kick */
 	uint64_t cooldown_from; /* end of the last release; 0: none yet */
 };
 

@@ -126,8 +126,9 @@ static void begin(const struct policy_input *input, const struct backlog *backlo
 	*state = (struct policy_state){
 		.releasing = true,
 		.kicks = 1,
-		.began_with = backlog->ripe,
-		.least_left = backlog->ripe,
+		.began_with = backlog->ripe + backlog->young,
+		.least_left = backlog->ripe + backlog->young,
+		.reported = snapshot_reported(input->snap),
 		.progress_ns = input->now_ns,
 	};
 	*decision = (struct decision){
@@ -175,6 +176,45 @@ static void end(const struct policy_input *input, struct policy_state *state)
 	*state = (struct policy_state){ .cooldown_from = input->now_ns };
 }
 
+/*
+ * Whether the kernel is reporting. The backlog may grow meanwhile, because the
+ * guest frees more, and so may what is reported shrink, because the guest
+ * allocates: either that moves in the right direction is progress.
+ */
+static void note_progress(const struct policy_input *input, uint64_t left,
+			  struct policy_state *state)
+{
+	const uint64_t reported = snapshot_reported(input->snap);
+
+	if (left < state->least_left || reported > state->reported || !input->acting) {
+		state->progress_ns = input->now_ns;
+		state->kicks = 0;
+	}
+	if (left < state->least_left)
+		state->least_left = left;
+	if (left > state->began_with)
+		state->began_with = left;
+	state->reported = reported;
+}
+
+/* Kicks again, or gives up, after a pass without progress. */
+static void push(const struct policy_input *input, const char *left, const char *began,
+		 struct policy_state *state, struct decision *decision)
+{
+	if (state->kicks >= MAX_KICKS || !input->config->kick) {
+		hold(input, decision);
+		decision_reason(decision, "given up: %s of %s left and no progress after %u kicks",
+				left, began, state->kicks);
+		end(input, state);
+		return;
+	}
+	state->kicks++;
+	state->progress_ns = input->now_ns;
+	decision->kick = true;
+	decision_reason(decision, "no progress for a pass: kick %u of %d, %s of %s left",
+			state->kicks, MAX_KICKS, left, began);
+}
+
 static void go_on(const struct policy_input *input, const struct backlog *backlog,
 		  unsigned int order, struct policy_state *state, struct decision *decision)
 {
@@ -182,12 +222,14 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 	const uint64_t patience = input->pass_delay + 2 * input->config->interval;
 	char left[UNITS_TEXT], began[UNITS_TEXT], stop[UNITS_TEXT], more[96];
 
-	format_size(backlog->ripe, left);
+	note_progress(input, backlog->ripe + backlog->young, state);
+	format_size(backlog->ripe + backlog->young, left);
 	format_size(state->began_with, began);
 	format_size(input->config->threshold.stop, stop);
 	if (backlog->stop) {
 		hold(input, decision);
-		decision_reason(decision, "done: %s of %s left, stop is %s%s", left, began, stop,
+		decision_reason(decision, "done: %s of %s left, stop is %s%s",
+				format_size(backlog->ripe, left), began, stop,
 				rest(backlog, more, sizeof(more)));
 		end(input, state);
 		return;
@@ -197,27 +239,10 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 		.order = order,
 		.delay = input->config->delay_release,
 	};
-	if (backlog->ripe < state->least_left || !input->acting) {
-		state->least_left = backlog->ripe;
-		state->progress_ns = input->now_ns;
-		state->kicks = 0;
-	}
-	if (input->now_ns - state->progress_ns < patience) {
+	if (input->now_ns - state->progress_ns < patience)
 		decision_reason(decision, "releasing: %s of %s left, stop is %s", left, began, stop);
-		return;
-	}
-	if (state->kicks >= MAX_KICKS || !input->config->kick) {
-		hold(input, decision);
-		decision_reason(decision, "given up: %s of %s left and no progress after %u kicks", left,
-				began, state->kicks);
-		end(input, state);
-		return;
-	}
-	state->kicks++;
-	state->progress_ns = input->now_ns;
-	decision->kick = true;
-	decision_reason(decision, "no progress for a pass: kick %u of %d, %s of %s left", state->kicks,
-			MAX_KICKS, left, began);
+	else
+		push(input, left, began, state, decision);
 }
 
 void strategy_threshold(const struct policy_input *input, struct policy_state *state,

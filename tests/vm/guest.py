@@ -97,7 +97,7 @@ class Guest:
         if error is None:
             self.remove_folder()
         else:
-            error.add_note(f"guest {self.kernel.name}: logs are in '{self.folder}'")
+            self._note_folder(error)
 
     def boot(self, timeout: float = BOOT_TIMEOUT) -> None:
         """Start QEMU and wait until the guest takes commands."""
@@ -109,8 +109,9 @@ class Guest:
         try:
             self._start(image)
             self._wait_ready(timeout)
-        except BaseException:
+        except BaseException as error:
             self.close()
+            self._note_folder(error)
             raise
         self.boot_seconds = time.monotonic() - started
 
@@ -235,7 +236,7 @@ class Guest:
             try:
                 self._channel.post("poweroff -f")
                 qemu.wait(STOP_TIMEOUT)
-            except (ChannelError, OSError, subprocess.TimeoutExpired):
+            except (ChannelError, GuestDied, subprocess.TimeoutExpired):
                 pass
         if qemu.poll() is None:
             qemu.terminate()
@@ -249,8 +250,12 @@ class Guest:
         qemu = self._require(self._qemu)
         status = qemu.poll()
         if status is not None:
+            complaint = _tail(self.folder / "qemu.log", 10)
             raise GuestDied(f"guest {self.kernel.name}: QEMU ended with status {status}\n"
-                            f"{_tail(self.folder / 'qemu.log', 10)}{self.console_tail(PANIC_LINES)}")
+                            f"{complaint}{self.console_tail(PANIC_LINES)}")
+
+    def _note_folder(self, error: BaseException) -> None:
+        error.add_note(f"guest {self.kernel.name}: logs are in '{self.folder}'")
 
     def _require(self, part: T | None) -> T:
         if part is None:

@@ -75,13 +75,15 @@ def die_with_parent() -> Callable[[], None]:
     """For preexec_fn: have the kernel kill the child when its parent dies, however that happens.
 
     "Parent" is the thread that started the child, so that thread has to live as long.  The
-    library is loaded before the fork, where that is still safe.
+    function is looked up before the fork: in the child of a process with threads, the lock of the
+    dynamic loader might be held for ever.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    prctl.argtypes = (ctypes.c_int, *[ctypes.c_ulong] * 4)
     parent = os.getpid()
 
     def prepare() -> None:
-        if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        if prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -91,11 +91,17 @@ def show_kernel(guest: Guest) -> None:
     show("modules", " ".join(guest.check("cut -d' ' -f1 /proc/modules").split()))
     show("packet sockets", "yes" if guest.run("test -e /proc/net/packet").rc == 0 else "no")
     show("BTF", "yes" if guest.run("test -e /sys/kernel/btf/vmlinux").rc == 0 else "no")
-    show("reporting", guest.check(f"cd {REPORTING} 2>/dev/null && grep -H . * || echo no knobs"))
+    show_knobs(guest)
     show("balloon", guest.check("cat /sys/bus/virtio/drivers/virtio_balloon/virtio*/features"))
     show("THP", guest.check("cat /sys/kernel/mm/transparent_hugepage/enabled"))
     show("buddyinfo", guest.check("cat /proc/buddyinfo"))
     show("strace", guest.check("strace -V | head -n 1"))
+
+
+def show_knobs(guest: Guest) -> None:
+    """Print the parameters of page_reporting, which 5.10 does not have."""
+    knobs = guest.check(f"cd {REPORTING} 2>/dev/null && grep -H . * || echo none")
+    show("knobs", knobs)
 
 
 def show(what: str, value: str) -> None:
@@ -126,7 +132,7 @@ def check_silent_guest(kernel: Kernel, workload: Path, build: Path) -> None:
         resident = guest.host_resident()
         assert resident > filled - NOISE_MIB * MIB, "memory left the host without reporting"
         show("not reporting", f"{filled // MIB} MiB filled, {resident // MIB} MiB 8 s later")
-        show("reporting", guest.check(f"cd {REPORTING} 2>/dev/null && grep -H . * || echo no knobs"))
+        show_knobs(guest)
         guest.run("echo c >/proc/sysrq-trigger")
         raise AssertionError("the guest survived a panic")
     except GuestDied as error:
