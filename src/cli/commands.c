@@ -5,12 +5,12 @@
 #include <string.h>
 
 const struct command commands[] = {
-	{ "probe", "", "what this kernel and this balloon can do, and what is missing",
+	{ "probe", "", "what kernel and balloon can do, what is missing",
 	  "Each thing that is missing stands with its reason and its remedy. Works without the "
 	  "daemon, as root; nothing is written.",
 	  run_probe },
 	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
-	{ "hist", "[--watch [SECONDS]]", "free extents by zone and order, and what is reported",
+	{ "hist", "[--watch [SECONDS]]", "free extents by zone and order, what is reported",
 	  "The bar shows each order's share of the zone's free bytes: # reported, + unreported and "
 	  "reportable now, . unreported and out of the kernel's reach (below the order limit, or in "
 	  "a zone behind its gate). --watch repeats it, every 2 seconds by default. Works without "
@@ -32,8 +32,8 @@ const struct command commands[] = {
 void print_commands(FILE *out)
 {
 	for (const struct command *command = commands; command->name; command++)
-		fprintf(out, "  %-8s %-19s  %s\n", command->name, command->arguments,
-			strlen(command->summary) > CLI_WIDTH - 32 ? "" : command->summary);
+		fprintf(out, "  %-8s%-20s  %s\n", command->name, command->arguments,
+			command->summary);
 }
 
 void print_commands_scdoc(FILE *out)

@@ -98,7 +98,10 @@ static json_t *control_json(const struct daemon *daemon)
 static json_t *status_json(const struct daemon *daemon)
 {
 	const struct config *config = &daemon->config;
+	struct reporting reporting;
 
+	/* as it is now: the tick's own reading is older than what the tick then wrote */
+	reporting_read(daemon->root, observer_topology(daemon->observer), &reporting);
 	return json_pack("{s:i, s:s, s:i, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
 			 "s:o, s:o}",
 			 "version", JSON_VERSION, "sluice", SLUICE_VERSION, "pid", (int)getpid(),
@@ -109,7 +112,7 @@ static json_t *status_json(const struct daemon *daemon)
 			 scan_source_name(observer_source(daemon->observer)), "event_level",
 			 observer_has_events(daemon->observer) ? config_events_name(config->events) :
 								 "off",
-			 "reporting", reporting_json(&daemon->reporting), "control",
+			 "reporting", reporting_json(&reporting), "control",
 			 control_json(daemon), "decision", decision_json(daemon), "memory",
 			 daemon->have_snapshot ? memory_json(&daemon->snap) : json_null(), "tally",
 			 tally_json(&daemon->tally), "events", events_json(daemon), "notes",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ KERNEL = "6.1"  # Debian 12's own
 MEMORY_MIB = 1536
 FILL_MIB = 800
 ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
-CONFIG = """# what decides: release once 64 MiB are free and unreported, until 8 MiB are left
+CONFIG = """# release once 64 MiB are free and unreported, until 8 MiB are left
 strategy  = "threshold";
 interval  = "1s";
 threshold = { start = "64MiB"; stop = "8MiB"; min_age = "2s"; cooldown = "5s"; };
@@ -29,7 +30,8 @@ threshold = { start = "64MiB"; stop = "8MiB"; min_age = "2s"; cooldown = "5s"; }
 
 LEFT = 45  # columns of the histogram
 BAR = 26
-CHART = 24  # samples in the chart beside it
+CHART = 30  # looks in the chart beside it
+STEP = 200 * MIB  # where no terminal repaints, a change of this size is worth a frame
 
 
 def size(value: float) -> str:
@@ -49,6 +51,8 @@ class Demo:
     shown_lines: int = 0
     terminal: bool = field(default_factory=sys.stdout.isatty)
     highest: int = 1
+    recent: list[str] = field(default_factory=list)  # lines of the log that stay on a terminal
+    painted: int = 0  # resident memory in the last frame
 
     def decisions(self) -> list[str]:
         """New lines of sluiced's log."""
@@ -71,10 +75,13 @@ class Demo:
         new = self.decisions()
         if self.terminal:
             print("\033[H\033[2J", end="")
-        if self.terminal or always or new:
-            self.paint(title, new)
+        moved = abs(self.resident[-1] - self.painted) > STEP
+        if self.terminal or always or new or moved:
+            self.painted = self.resident[-1]
+            self.recent = (self.recent + new)[-4:]
+            self.paint(title, self.recent if self.terminal else new)
 
-    def paint(self, title: str, new: list[str]) -> None:
+    def paint(self, title: str, log: list[str]) -> None:
         """One frame: histogram left, host right, decisions below."""
         seconds = time.monotonic() - self.started
         left, right = histogram(self.hist()), chart(self.resident[-CHART:], self.highest)
@@ -83,8 +90,8 @@ class Demo:
             one = left[row] if row < len(left) else ""
             two = right[row] if row < len(right) else ""
             print(f"{one:<{LEFT}.{LEFT}}  {two}")
-        for line in new:
-            print(f"  sluiced: {line}")
+        for line in log:
+            print(textwrap.fill(line, 80, initial_indent="sluiced: ", subsequent_indent=" " * 9))
         print(flush=True)
 
     def watch(self, title: str, seconds: float, until: str = "") -> None:
@@ -156,7 +163,7 @@ def run(demo: Demo) -> dict[str, int]:
     print(guest.check("sluice status"))
     guest.stop(daemon)
     for line in demo.decisions():
-        print(f"  sluiced: {line}")
+        print(f"sluiced: {line}")
     return {"reported": reported, "returned": returned, "before": before, "held": held,
             "after": int(guest.check(f"cat {ORDER}"))}
 
@@ -165,8 +172,8 @@ def main() -> int:
     static = BUILD / "static"
     kernel = kernels.fetch(KERNEL)
     files = {f"/bin/{name}": Path(static / name) for name in ("sluiced", "sluice", "workload")}
-    print(f"booting Linux {kernel.version} with {MEMORY_MIB} MiB and a virtio balloon; "
-          f"configuration:\n\n{CONFIG}", flush=True)
+    print(f"booting Linux {kernel.version}: {MEMORY_MIB} MiB, virtio balloon. "
+          f"Configuration:\n\n{CONFIG}", flush=True)
     with Guest(kernel, memory_mib=MEMORY_MIB, files=files) as guest:
         found = run(Demo(guest))
     restored = found["after"] == found["before"]
