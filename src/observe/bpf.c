@@ -71,7 +71,8 @@ static uint32_t pcp_orders(const struct topology *topology)
 	return mask;
 }
 
-static void configure(struct sluice_bpf *skel, const struct topology *topology)
+static void configure(struct sluice_bpf *skel, const struct topology *topology,
+		      const struct bpf_wants *wants)
 {
 	skel->rodata->pageblock_order = topology->pageblock_order;
 	skel->rodata->highest_order = topology->highest_order;
@@ -79,6 +80,7 @@ static void configure(struct sluice_bpf *skel, const struct topology *topology)
 	skel->rodata->nr_sections = topology->nr_sections;
 	skel->rodata->own_tgid = (uint32_t)getpid();
 	skel->rodata->pcp_orders = pcp_orders(topology);
+	skel->rodata->read_in_place = wants->in_place;
 	/* 6.10 emits mm_page_alloc_extfrag behind the removal, before that ahead of it */
 	skel->rodata->extfrag_removes = topology->kernel_version >= 6010;
 }
@@ -96,7 +98,7 @@ static int load(struct bpf *bpf, const struct topology *topology, const struct b
 	if (!skel)
 		return errmsg_set(err, -errno, "BPF object: %s", libbpf_said);
 	bpf->skel = skel;
-	configure(skel, topology);
+	configure(skel, topology, wants);
 	bpf->can_scan = wants->scan && syscall_programs_work();
 	bpf_program__set_autoload(skel->progs.scan, bpf->can_scan);
 	bpf_program__set_autoload(skel->progs.on_zone_locked, wants->events);

@@ -323,6 +323,7 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 {
 	struct bpf_wants wants = {
 		.scan = options->best == SOURCE_BPF,
+		.in_place = observer->topology.kernel_version >= 6002, /* bpf_rdonly_cast() */
 		.events = options->events,
 		.direct_frees = options->events && options->direct_frees,
 	};
@@ -338,8 +339,12 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 		return;
 	}
 	rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, &err);
+	/* what a verifier may refuse is the scan, and above all its fast way to read */
+	if (rc && wants.scan && wants.in_place) {
+		wants.in_place = false;
+		rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, &err);
+	}
 	if (rc && wants.scan) {
-		/* the scan is what a verifier may refuse; the rest is worth having without it */
 		wants.scan = false;
 		rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, NULL);
 		if (!rc)

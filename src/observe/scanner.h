@@ -28,6 +28,7 @@ struct bpf;
 
 struct bpf_wants {
 	bool scan;
+	bool in_place; /* the scan follows pointers without a helper: 6.2+ */
 	bool events;
 	bool direct_frees;
 };
