@@ -215,20 +215,16 @@ int run_hist(const struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "watch", optional_argument, NULL, 'w' },
-		{ "json", no_argument, NULL, 'j' },
 		{ 0 },
 	};
-	struct cli own = *cli;
-	struct source source = { .cli = &own };
+	struct source source = { .cli = cli };
 	const char *seconds = NULL;
 	struct errmsg err = { 0 };
 	int64_t period = 0;
 	int c, rc;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'j')
-			own.json = true;
-		else if (c == 'w')
+		if (c == 'w')
 			seconds = optarg ? optarg : WATCH_DEFAULT;
 		else
 			return EXIT_USAGE;

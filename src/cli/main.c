@@ -33,6 +33,21 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* --json is understood behind the command as well; returns what is left of the arguments. */
+static int take_json(struct cli *cli, int argc, char **argv)
+{
+	int kept = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (!strcmp(argv[i], "--json"))
+			cli->json = true;
+		else
+			argv[kept++] = argv[i];
+	}
+	argv[kept] = NULL;
+	return kept;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -77,6 +92,7 @@ int main(int argc, char **argv)
 	}
 	argc -= optind;
 	argv += optind;
+	argc = take_json(&cli, argc, argv);
 	optind = 0; /* glibc: start anew with the command's own arguments */
 	return command->run(&cli, argc, argv);
 }

@@ -196,7 +196,8 @@ class Daemon:
             try:
                 self.stop()
             except (subprocess.TimeoutExpired, ProcessLookupError, FileNotFoundError):
-                self.process.kill()
+                # the session that start() made: the daemon and its prefix
+                os.killpg(self.process.pid, signal.SIGKILL)
                 self.process.wait()
         if self._temporary is not None:
             self._temporary.cleanup()

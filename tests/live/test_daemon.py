@@ -267,7 +267,7 @@ def check_deaf_manager() -> None:
     """A service manager that does not read, or is gone, does not stop the daemon."""
     with managed(WATCHDOG_USEC="40000") as (daemon, manager):
         # a datagram socket takes net.unix.max_dgram_qlen messages, 10 by default
-        daemon.wait_ticks(40)
+        wait_for(lambda: daemon.log().count("leave: ") > 40, "decisions", 20)
         manager.close()
         daemon.wait_ticks(5)
         assert daemon.stop() == 0

@@ -30,6 +30,7 @@ STATIC = BUILD / "static"
 STRACE = Path("/usr/bin/strace")
 CONFIG = "/etc/sluice/sluice.conf"
 ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
+DELAY = "/sys/module/page_reporting/parameters/page_reporting_delay_ms"
 
 MEMORY_MIB = 1024
 GUESTS_AT_ONCE = 2  # they mostly wait
@@ -196,8 +197,11 @@ def check_agreement(guest: Guest) -> str:
             assert heads == found["heads_before"], f"{heads} heads, {found['heads_before']}"
             assert heads > 0, "nothing is reported: the comparison shows nothing"
             equal += 1
+    source = found["hist"]["source"]
+    wanted = "kpageflags" if guest.kernel.name == "5.10" else "bpf"
+    assert source == wanted, f"scans read {source}, not {wanted}: {sluice.log()}"
     assert quiet >= 3, f"the guest was idle in {quiet} of 20 tries only"
-    return f"{equal} of {quiet} quiet looks equal, order by order; source {found['hist']['source']}"
+    return f"{equal} of {quiet} quiet looks equal, order by order; source {source}"
 
 
 # --- (3) modes that must not act -------------------------------------------------------------------
@@ -371,6 +375,25 @@ def check_restore_request(guest: Guest) -> None:
         assert order_knob(guest) == before
 
 
+def check_delay(guest: Guest) -> None:
+    """Linux 7.3: the delay follows hold and release where configured, and goes back."""
+    before = int(guest.check(f"cat {DELAY}"))
+
+    def delay() -> int:
+        return int(guest.check(f"cat {DELAY}"))
+
+    wanted = 'delay = { hold = "20s"; release = "300ms"; };\n'
+    with Sluice(guest, config(start="900MiB") + wanted) as sluice:
+        assert delay() == 20000, delay()
+        pid = fragment(guest, 300)
+        sluice.reload(config(start="32MiB") + wanted)
+        guest.wait_for(lambda: delay() == 300, 30, what="the delay of a release")
+        guest.wait_for(lambda: delay() == 20000, 60, what="the delay of a hold")
+        sluice.stop()
+        guest.stop(pid)
+    assert delay() == before, f"{delay()} ms, was {before} ms"
+
+
 def check_no_knob(guest: Guest) -> None:
     """Linux 5.10 has no knob: nothing is written, nothing is left to restore."""
     with Sluice(guest, config(start="900MiB")) as sluice:
@@ -447,6 +470,8 @@ def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
         ("restored on request", lambda: check_restore_request(guest)),
         ("the administrator's write stands", lambda: check_administrator(guest)),
     ]
+    if guest.run(f"test -e {DELAY}").rc == 0:
+        knob.append(("the delay follows and goes back", lambda: check_delay(guest)))
     if order_knob(guest) is None:
         knob = [("without a knob nothing is written", lambda: check_no_knob(guest))]
     for what, check in checks + knob:
