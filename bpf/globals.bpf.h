@@ -8,8 +8,8 @@ const volatile uint32_t pageblock_order;
 const volatile uint32_t highest_order;
 const volatile uint32_t section_order; /* log2 of pages per section */
 const volatile uint32_t nr_sections;
-const volatile uint32_t own_tgid;	    /* whose page faults pair pages with pfns */
-const volatile uint32_t pcp_orders;    /* bit N: frees of order N go to per-CPU lists */
+const volatile uint32_t own_tgid;    /* whose page faults pair pages with pfns */
+const volatile uint32_t pcp_orders;  /* bit N: frees of order N go to per-CPU lists */
 const volatile bool read_in_place;   /* bpf_rdonly_cast() works: 6.2+ */
 const volatile bool extfrag_removes; /* mm_page_alloc_extfrag means an extent was taken */
 

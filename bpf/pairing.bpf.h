@@ -8,7 +8,7 @@
 #ifndef SLUICE_PAIRING_BPF_H
 #define SLUICE_PAIRING_BPF_H
 
-uint64_t paired_page;	 /* last order-0 page that own_tgid allocated */
+uint64_t paired_page;	   /* last order-0 page that own_tgid allocated */
 uint32_t page_struct_size; /* sizeof(struct page), known with the first event */
 
 SEC("raw_tp/mm_page_alloc")

@@ -15,16 +15,16 @@
 #ifndef SLUICE_SCAN_BPF_H
 #define SLUICE_SCAN_BPF_H
 
-#define BLOCKS_PER_CALL	 512
-#define BLOCKS_PER_CLOCK 16 /* heads between two looks at the clock */
-#define CHUNK_PAGES	 64
-#define BLOCK_PAGES_MAX	 (1U << 13) /* arm64 with 64 KiB pages; x86: 1 << 9 */
-#define EXTENT_BLOCKS_MAX 128	    /* pageblocks in the largest extent; x86: 2 */
-#define PAGE_STRUCT_MAX	 96 /* 64 in practice; debug options make it larger */
+#define BLOCKS_PER_CALL	  512
+#define BLOCKS_PER_CLOCK  16 /* heads between two looks at the clock */
+#define CHUNK_PAGES	  64
+#define BLOCK_PAGES_MAX	  (1U << 13) /* arm64 with 64 KiB pages; x86: 1 << 9 */
+#define EXTENT_BLOCKS_MAX 128	     /* pageblocks in the largest extent; x86: 2 */
+#define PAGE_STRUCT_MAX	  96	     /* 64 in practice; debug options make it larger */
 
 /* The scan is run by one task at a time, so that its state can be global. */
 static uint8_t chunk[CHUNK_PAGES * PAGE_STRUCT_MAX] __attribute__((aligned(8)));
-static uint64_t hop_to;	 /* first pfn behind the free extent seen last */
+static uint64_t hop_to;	    /* first pfn behind the free extent seen last */
 static uint32_t block_free; /* free pages counted so far in the current block */
 static uint32_t scan_probes;
 static uint32_t scan_faults;
@@ -84,8 +84,8 @@ static __always_inline struct layout page_layout(void)
 static __always_inline struct head decode(const struct layout *layout, const uint8_t *page,
 					  uint64_t pfn)
 {
-	const uint32_t type = *(const uint32_t *)(page +
-						  bpf_core_field_offset(struct page, page_type));
+	const uint32_t type =
+		*(const uint32_t *)(page + bpf_core_field_offset(struct page, page_type));
 	struct head head = {};
 	uint64_t flags, order;
 

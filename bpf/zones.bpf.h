@@ -25,7 +25,8 @@ static __always_inline uint64_t pgdat_of(uint32_t nid)
 	cgroups = BPF_CORE_READ(task, cgroups);
 	READ_AT(memcg, cgroups,
 		bpf_core_field_offset(struct css_set, subsys) +
-			sizeof(void *) * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+			sizeof(void *) *
+				bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
 	if (!memcg)
 		return 0;
 	READ_AT(per_node, memcg,
@@ -38,7 +39,8 @@ static __always_inline uint64_t pgdat_of(uint32_t nid)
 	return pgdat;
 }
 
-static __always_inline void read_zone(struct sluice_zone_info *info, struct zone *zone, uint32_t nid)
+static __always_inline void read_zone(struct sluice_zone_info *info, struct zone *zone,
+				      uint32_t nid)
 {
 	const uint64_t area = (uint64_t)zone + bpf_core_field_offset(struct zone, free_area);
 	const uint32_t stride = bpf_core_type_size(struct free_area);
@@ -52,9 +54,10 @@ static __always_inline void read_zone(struct sluice_zone_info *info, struct zone
 	info->managed_pages = BPF_CORE_READ(zone, managed_pages.counter);
 	info->low_wmark =
 		BPF_CORE_READ(zone, _watermark[WMARK_LOW]) + BPF_CORE_READ(zone, watermark_boost);
-	info->reserved_highatomic = bpf_core_field_exists(zone->nr_free_highatomic) ?
-					    BPF_CORE_READ(zone, nr_free_highatomic) : /* 6.13+ */
-					    BPF_CORE_READ(zone, nr_reserved_highatomic);
+	if (bpf_core_field_exists(zone->nr_free_highatomic)) /* 6.13+ */
+		info->reserved_highatomic = BPF_CORE_READ(zone, nr_free_highatomic);
+	else
+		info->reserved_highatomic = BPF_CORE_READ(zone, nr_reserved_highatomic);
 	READ_AT(info->free_pages, zone,
 		bpf_core_field_offset(struct zone, vm_stat) +
 			sizeof(long) * bpf_core_enum_value(enum zone_stat_item, NR_FREE_PAGES));
@@ -81,9 +84,9 @@ int read_zones(struct bpf_raw_tracepoint_args *ctx)
 		return 1;
 	READ_AT(in_node, pgdat, bpf_core_field_offset(struct pglist_data, nr_zones));
 	for (int i = 0; i < MAX_ZONES_PER_NODE; i++) {
-		struct zone *zone = (void *)(pgdat +
-					     bpf_core_field_offset(struct pglist_data, node_zones) +
-					     i * bpf_core_type_size(struct zone));
+		struct zone *zone =
+			(void *)(pgdat + bpf_core_field_offset(struct pglist_data, node_zones) +
+				 i * bpf_core_type_size(struct zone));
 		uint32_t n = nr_zones;
 
 		if (i >= in_node || n >= SLUICE_MAX_ZONES)

@@ -43,12 +43,12 @@ enum event_level {
 enum {
 	ORDER_PAGEBLOCK = -1, /* "pageblock": the kernel's own default */
 	ORDER_HIGHEST = -2,   /* "highest": the allocator's highest order */
-	ORDER_OFF = -3,       /* "off": beyond the highest, where the kernel takes it */
+	ORDER_OFF = -3,	      /* "off": beyond the highest, where the kernel takes it */
 };
 
-#define CONFIG_ZONE_NAME   16
-#define CONFIG_MAX_ZONES   16
-#define CONFIG_ANY_NODE    (-1)
+#define CONFIG_ZONE_NAME 16
+#define CONFIG_MAX_ZONES 16
+#define CONFIG_ANY_NODE	 (-1)
 
 /*
  * Per-zone override. config_load() fills members that the file does not name
@@ -56,34 +56,34 @@ enum {
  */
 struct config_zone {
 	char zone[CONFIG_ZONE_NAME]; /* "DMA32", "Normal", ... */
-	int node;                    /* or CONFIG_ANY_NODE */
-	bool ignore;                 /* never a reason to release */
-	uint64_t start;              /* bytes */
-	uint64_t stop;               /* bytes */
-	uint64_t min_age;            /* ns */
+	int node;		     /* or CONFIG_ANY_NODE */
+	bool ignore;		     /* never a reason to release */
+	uint64_t start;		     /* bytes */
+	uint64_t stop;		     /* bytes */
+	uint64_t min_age;	     /* ns */
 	bool has_start, has_stop, has_min_age;
 };
 
 struct config_threshold {
-	uint64_t start;    /* bytes of reportable memory at which releasing begins */
-	uint64_t stop;     /* bytes at which it ends; below start */
+	uint64_t start;	   /* bytes of reportable memory at which releasing begins */
+	uint64_t stop;	   /* bytes at which it ends; below start */
 	uint64_t min_age;  /* ns; extents that became free more recently do not count */
 	uint64_t cooldown; /* ns between the end of one release and the next */
-	int order;         /* order to release at, or ORDER_* */
+	int order;	   /* order to release at, or ORDER_* */
 };
 
 struct config {
 	enum mode mode;
 	enum strategy_id strategy;
-	uint64_t interval;      /* ns between decisions */
+	uint64_t interval;	/* ns between decisions */
 	uint64_t full_interval; /* ns between full scans; 0: only on request */
 	enum event_level events;
 	bool kick;
-	int order_floor;   /* lowest order that sluice writes, or ORDER_* */
-	int order_ceiling; /* highest order that sluice writes, or ORDER_* */
-	uint64_t delay_hold;    /* ns, 0: leave page_reporting_delay_ms alone */
+	int order_floor;	/* lowest order that sluice writes, or ORDER_* */
+	int order_ceiling;	/* highest order that sluice writes, or ORDER_* */
+	uint64_t delay_hold;	/* ns, 0: leave page_reporting_delay_ms alone */
 	uint64_t delay_release; /* ns, 0: leave page_reporting_delay_ms alone */
-	int log_level;          /* as in log.h */
+	int log_level;		/* as in log.h */
 	struct config_threshold threshold;
 	struct config_zone zones[CONFIG_MAX_ZONES];
 	unsigned int nr_zones;

@@ -12,9 +12,11 @@
 #define CONTROL_LOCK	    "lock" /* held (flock) by the daemon, holds its pid */
 #define CONTROL_MAX_REQUEST 4096
 
-#define REQUEST_STATUS	"status"
-#define REQUEST_HIST	"hist"
-#define REQUEST_KICK	"kick"	  /* root only */
-#define REQUEST_RESTORE "restore" /* root only: give all knobs back, control nothing until a reload */
+#define REQUEST_STATUS "status"
+#define REQUEST_HIST   "hist"
+/* root only: one kick */
+#define REQUEST_KICK "kick"
+/* root only: give all knobs back and control nothing until a reload */
+#define REQUEST_RESTORE "restore"
 
 #endif

@@ -23,10 +23,10 @@
 struct observer;
 
 struct observer_options {
-	int root;		/* root_open() */
-	bool events;		/* attach list refills and drains */
-	bool direct_frees;	/* attach mm_page_free as well */
-	enum scan_source best;	/* do not try anything better: for tests and diagnosis */
+	int root;	       /* root_open() */
+	bool events;	       /* attach list refills and drains */
+	bool direct_frees;     /* attach mm_page_free as well */
+	enum scan_source best; /* do not try anything better: for tests and diagnosis */
 };
 
 /*

@@ -28,15 +28,15 @@ enum reporting_backend {
 
 struct reporting {
 	enum reporting_backend backend;
-	char device[32];   /* "virtio0" */
+	char device[32]; /* "virtio0" */
 	bool driver_bound;
 	bool feature_reporting; /* negotiated */
 	bool feature_poison;	/* negotiated: the host may have to keep reported pages */
 	bool has_order;		/* page_reporting_order: 5.14+ */
 	int64_t order;		/* its value; -1 before a driver registers, since 6.2 */
-	bool off_value;		/* orders above the highest are taken and switch reporting off: until 6.1 */
-	bool has_delay;		/* page_reporting_delay_ms: 7.3+ */
-	uint64_t delay_ns;	/* from request to pass: the knob, or the kernel's constant */
+	bool off_value; /* orders above the highest are taken and switch reporting off: until 6.1 */
+	bool has_delay; /* page_reporting_delay_ms: 7.3+ */
+	uint64_t delay_ns; /* from request to pass: the knob, or the kernel's constant */
 };
 
 /* Never fails: what can't be read is not there. */

@@ -23,7 +23,7 @@ struct pfn_range {
 };
 
 struct topology {
-	uint64_t page_size;	   /* bytes */
+	uint64_t page_size;	      /* bytes */
 	unsigned int pageblock_order; /* /proc/pagetypeinfo */
 	unsigned int highest_order;   /* last column of /proc/buddyinfo */
 	unsigned int kernel_version;  /* 6.12 is 6012 */
@@ -53,8 +53,7 @@ int topology_read(int root, struct topology *topology, struct errmsg *err);
  * watermarks, /proc/buddyinfo for nr_free (exact: taken under zone->lock).
  * At most SLUICE_MAX_ZONES; *nr and the zones are written on success only.
  */
-int zones_read_text(int root, struct sluice_zone_info *zones, unsigned int *nr,
-		    struct errmsg *err);
+int zones_read_text(int root, struct sluice_zone_info *zones, unsigned int *nr, struct errmsg *err);
 
 /* Pages of the sections that are online. */
 uint64_t topology_online_pages(const struct topology *topology);

@@ -98,8 +98,8 @@ int journal_open_dir(const char *state_dir, struct errmsg *err)
 		code = errno == EWOULDBLOCK ? -EBUSY : -errno;
 		errmsg_set(err, code, "%s: cannot lock the state directory: %s", state_dir,
 			   code == -EBUSY ? "another sluice process that writes knobs is running; "
-					    "stop it first"
-					  : strerror(-code));
+					    "stop it first" :
+					    strerror(-code));
 		goto out;
 	}
 	code = unlink_if_there(dir, TEMPORARY);

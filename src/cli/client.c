@@ -56,8 +56,9 @@ static int read_answer(int fd, json_t **ret, struct errmsg *err)
 
 	rc = fd_read_alloc(fd, ANSWER_MAX, &text);
 	if (rc < 0)
-		return errmsg_set(err, rc, rc == -EAGAIN ? "sluiced does not answer" :
-							   "reading sluiced's answer: %s",
+		return errmsg_set(err, rc,
+				  rc == -EAGAIN ? "sluiced does not answer" :
+						  "reading sluiced's answer: %s",
 				  strerror(-rc));
 	if (!rc) {
 		free(text);

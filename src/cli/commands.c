@@ -12,7 +12,8 @@ const struct command commands[] = {
 	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
 	{ "hist", "[--watch [SECONDS]]", "free extents by zone and order, what is reported",
 	  "The bar shows each order's share of the zone's free bytes: # reported, + unreported and "
-	  "reportable now, . unreported and out of the kernel's reach (below the order limit, or in "
+	  "reportable now, . unreported and out of the kernel's reach (below the order limit, or "
+	  "in "
 	  "a zone behind its gate). --watch repeats it, every 2 seconds by default. Works without "
 	  "the daemon, as root.",
 	  run_hist },
@@ -24,7 +25,8 @@ const struct command commands[] = {
 	  run_kick },
 	{ "restore", "", "give every knob its old value back",
 	  "With a running daemon: the daemon gives its knobs back and controls nothing until it is "
-	  "reloaded (SIGHUP). Without: what a killed daemon left behind is undone from its journal.",
+	  "reloaded (SIGHUP). Without: what a killed daemon left behind is undone from its "
+	  "journal.",
 	  run_restore },
 	{ 0 },
 };

@@ -117,16 +117,15 @@ static void print_zone(const json_t *zone, uint64_t page_size)
 	struct sums sums = { 0 };
 	size_t i;
 
-	json_array_foreach(orders, i, order)
-		add_order(&sums, order, page_size);
+	json_array_foreach(orders, i, order) add_order(&sums, order, page_size);
 	printf("node %" PRIu64 " %s: %s free of %s; reported only above %s free: %s\n",
 	       member(zone, "node"), json_string_value(json_object_get(zone, "zone")),
-	       format_size(sums.free, free_text), format_size(member(zone, "managed_bytes"), managed),
+	       format_size(sums.free, free_text),
+	       format_size(member(zone, "managed_bytes"), managed),
 	       format_size(member(zone, "gate_bytes"), gate),
 	       json_is_true(json_object_get(zone, "gate_open")) ? "yes" : "no");
 	puts("order     size   extents       free reported  share of the zone's free memory");
-	json_array_foreach(orders, i, order)
-		print_order(order, page_size, sums.free);
+	json_array_foreach(orders, i, order) print_order(order, page_size, sums.free);
 	putchar('\n');
 }
 

@@ -12,7 +12,8 @@
 
 static void print_usage(FILE *out)
 {
-	fputs("sluice " SLUICE_VERSION " - free memory of this guest: what is free, what is reported, why\n"
+	fputs("sluice " SLUICE_VERSION
+	      " - free memory of this guest: what is free, what is reported, why\n"
 	      "\n"
 	      "Usage: sluice [--json] [--runtime-dir DIR] COMMAND [ARGUMENTS]\n"
 	      "\n",
@@ -87,7 +88,8 @@ int main(int argc, char **argv)
 	}
 	command = find_command(argv[optind]);
 	if (!command) {
-		fprintf(stderr, "sluice: unknown command \"%s\"; try sluice --help\n", argv[optind]);
+		fprintf(stderr, "sluice: unknown command \"%s\"; try sluice --help\n",
+			argv[optind]);
 		return EXIT_USAGE;
 	}
 	argc -= optind;

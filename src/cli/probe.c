@@ -32,8 +32,8 @@ struct findings {
 };
 
 __attribute__((format(printf, 5, 6))) static void find(struct findings *findings, const char *key,
-							const char *label, bool there,
-							const char *fmt, ...)
+						       const char *label, bool there,
+						       const char *fmt, ...)
 {
 	struct finding *finding;
 	va_list args;
@@ -60,7 +60,8 @@ static void find_reporting(struct findings *findings, const struct reporting *re
 		     reporting_backend_name(reporting->backend), reporting->device);
 	if (reporting->feature_poison)
 		find(findings, "poison", "poison", true,
-		     "page poisoning is negotiated: the host may have to keep reported pages as they "
+		     "page poisoning is negotiated: the host may have to keep reported pages as "
+		     "they "
 		     "are, so reported does not mean released");
 }
 
@@ -71,7 +72,8 @@ static void find_knobs(struct findings *findings, const struct reporting *report
 
 	if (!reporting->has_order)
 		find(findings, "order", "order knob", false,
-		     "no page_reporting_order before Linux 5.14: the kernel reports extents of order "
+		     "no page_reporting_order before Linux 5.14: the kernel reports extents of "
+		     "order "
 		     "%u and above whenever it likes; sluice can only kick",
 		     topology->pageblock_order);
 	else if (reporting->order < 0)
@@ -81,17 +83,18 @@ static void find_knobs(struct findings *findings, const struct reporting *report
 		find(findings, "order", "order knob", true, "page_reporting_order is %" PRId64,
 		     reporting->order);
 	if (reporting->off_value)
-		find(findings, "hold", "hold", true, "order %u switches reporting off (5.14 to 6.1)",
-		     topology->highest_order + 1);
+		find(findings, "hold", "hold", true,
+		     "order %u switches reporting off (5.14 to 6.1)", topology->highest_order + 1);
 	else
 		find(findings, "hold", "hold", false,
 		     "%s: at best extents of order %u (%s) are still reported",
-		     reporting->has_order ? "since Linux 6.2 the kernel refuses an order that is off" :
-					    "there is no knob that holds reporting",
+		     reporting->has_order ?
+			     "since Linux 6.2 the kernel refuses an order that is off" :
+			     "there is no knob that holds reporting",
 		     reporting->has_order ? topology->highest_order : topology->pageblock_order,
-		     format_size(topology->page_size << (reporting->has_order ?
-								 topology->highest_order :
-								 topology->pageblock_order),
+		     format_size(topology->page_size
+					 << (reporting->has_order ? topology->highest_order :
+								    topology->pageblock_order),
 				 size));
 	if (reporting->has_delay)
 		find(findings, "delay", "delay knob", true, "page_reporting_delay_ms is %" PRIu64,
@@ -144,10 +147,10 @@ static json_t *findings_json(const struct findings *findings, const struct repor
 	json_t *list = json_array();
 
 	for (unsigned int i = 0; i < findings->nr; i++)
-		json_array_append_new(list, json_pack("{s:s, s:b, s:s}", "name",
-						      findings->list[i].key, "available",
-						      findings->list[i].there, "detail",
-						      findings->list[i].text));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:b, s:s}", "name", findings->list[i].key,
+						"available", findings->list[i].there, "detail",
+						findings->list[i].text));
 	return json_pack("{s:i, s:s, s:o, s:o}", "version", JSON_VERSION, "kernel", kernel,
 			 "reporting", reporting_json(reporting), "findings", list);
 }
@@ -157,9 +160,9 @@ static void print_findings(const struct findings *findings, const char *kernel)
 	print_field(stdout, "kernel", "%s", kernel);
 	for (unsigned int i = 0; i < findings->nr; i++)
 		print_field(stdout, findings->list[i].label, "%s%s",
-			    findings->list[i].there		       ? "yes: " :
+			    findings->list[i].there		   ? "yes: " :
 			    !strcmp(findings->list[i].key, "note") ? "" :
-								       "no: ",
+								     "no: ",
 			    findings->list[i].text);
 }
 

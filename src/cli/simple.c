@@ -40,8 +40,8 @@ int run_check(const struct cli *cli, int argc, char **argv)
 		list = json_array();
 		for (line = strtok_r(errors, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 			json_array_append_new(list, json_string(line));
-		json = json_pack("{s:i, s:s, s:b, s:o}", "version", JSON_VERSION, "file", path, "ok",
-				 !rc, "errors", list);
+		json = json_pack("{s:i, s:s, s:b, s:o}", "version", JSON_VERSION, "file", path,
+				 "ok", !rc, "errors", list);
 		json_print(json, true, stdout);
 		json_decref(json);
 	} else if (rc) {
@@ -163,6 +163,6 @@ int run_restore(const struct cli *cli, int argc, char **argv)
 	if (rc)
 		return fail(cli, err.text);
 	json_decref(json);
-	return report_restore(cli, 1,
-			      "sluiced gave its knobs back and controls nothing until it is reloaded\n");
+	return report_restore(
+		cli, 1, "sluiced gave its knobs back and controls nothing until it is reloaded\n");
 }

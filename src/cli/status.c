@@ -49,7 +49,8 @@ static void print_reporting(const json_t *status)
 		snprintf(order, sizeof(order), "order limit %" JSON_INTEGER_FORMAT,
 			 json_integer_value(json_object_get(reporting, "order")));
 	if (!flag(control, "usable")) {
-		print_field(stdout, "reporting", "not possible: %s", text(control, "unusable_reason"));
+		print_field(stdout, "reporting", "not possible: %s",
+			    text(control, "unusable_reason"));
 		return;
 	}
 	if (json_is_integer(original))

@@ -19,8 +19,8 @@ static json_t *order_json(const struct snapshot *snap, const struct zone_snapsho
 			 count(counts->free), "reported_extents",
 			 known ? count(counts->reported) : json_null(), "reportable_extents",
 			 known ? count(order_reportable_now(snap, zone, order)) : json_null(),
-			 "free_bytes", count(counts->free * (snap->page_size << order)),
-			 "nr_free", count(zone->info.nr_free[order]));
+			 "free_bytes", count(counts->free * (snap->page_size << order)), "nr_free",
+			 count(zone->info.nr_free[order]));
 }
 
 /* The order whose gate is shown: the live limit, or what it would be if reporting were on. */
@@ -77,7 +77,8 @@ json_t *reporting_json(const struct reporting *reporting)
 
 int json_print(const json_t *json, bool indent, FILE *out)
 {
-	if (json_dumpf(json, out, indent ? JSON_INDENT(2) : JSON_COMPACT) || fputc('\n', out) == EOF)
+	if (json_dumpf(json, out, indent ? JSON_INDENT(2) : JSON_COMPACT) ||
+	    fputc('\n', out) == EOF)
 		return -EIO;
 	return fflush(out) ? -EIO : 0;
 }

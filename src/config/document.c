@@ -44,9 +44,9 @@ static const char *default_text(const struct option *option, char buf[32])
 	if (option->type == OPTION_ZONES)
 		return "()";
 	if (!option->fallback)
-		return option->required		    ? "required"
-		       : option->type == OPTION_INT ? "any"
-						    : "general";
+		return option->required		  ? "required" :
+		       option->type == OPTION_INT ? "any" :
+						    "general";
 	snprintf(buf, 32, option->type == OPTION_BOOL ? "%s" : "\"%s\"", option->fallback);
 	return buf;
 }

@@ -25,8 +25,8 @@ static char *describe(const config_setting_t *setting, char buf[QUOTED_TEXT])
 	case CONFIG_TYPE_INT:
 	case CONFIG_TYPE_INT64:
 		snprintf(buf, QUOTED_TEXT,
-			 config_setting_get_format(setting) == CONFIG_FORMAT_HEX ? "0x%llx"
-										 : "%lld",
+			 config_setting_get_format(setting) == CONFIG_FORMAT_HEX ? "0x%llx" :
+										   "%lld",
 			 number);
 		break;
 	case CONFIG_TYPE_FLOAT:

@@ -224,8 +224,8 @@ static bool check_end(const struct nesting *nesting, const struct lexer *lexer,
 
 	if (lexer->type == TOKEN_BROKEN) {
 		report_add(report, lexer->start_line, "syntax error: %s",
-			   *lexer->start == '"' ? "this string does not end in its line"
-						: "this comment does not end");
+			   *lexer->start == '"' ? "this string does not end in its line" :
+						  "this comment does not end");
 		return false;
 	}
 	if (!nesting->depth)

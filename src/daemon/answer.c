@@ -102,21 +102,21 @@ static json_t *status_json(const struct daemon *daemon)
 
 	/* as it is now: the tick's own reading is older than what the tick then wrote */
 	reporting_read(daemon->root, observer_topology(daemon->observer), &reporting);
-	return json_pack("{s:i, s:s, s:i, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
-			 "s:o, s:o}",
-			 "version", JSON_VERSION, "sluice", SLUICE_VERSION, "pid", (int)getpid(),
-			 "uptime_ms", number((daemon_now() - daemon->start_ns) / NSEC_PER_MSEC),
-			 "config", daemon->config_path, "mode", config_mode_name(config->mode),
-			 "strategy", config_strategy_name(config->strategy), "interval_ms",
-			 number(daemon_next_tick(daemon) / NSEC_PER_MSEC), "source",
-			 scan_source_name(observer_source(daemon->observer)), "event_level",
-			 observer_has_events(daemon->observer) ? config_events_name(config->events) :
-								 "off",
-			 "reporting", reporting_json(&reporting), "control",
-			 control_json(daemon), "decision", decision_json(daemon), "memory",
-			 daemon->have_snapshot ? memory_json(&daemon->snap) : json_null(), "tally",
-			 tally_json(&daemon->tally), "events", events_json(daemon), "notes",
-			 notes_json(daemon));
+	return json_pack(
+		"{s:i, s:s, s:i, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
+		"s:o, s:o}",
+		"version", JSON_VERSION, "sluice", SLUICE_VERSION, "pid", (int)getpid(),
+		"uptime_ms", number((daemon_now() - daemon->start_ns) / NSEC_PER_MSEC), "config",
+		daemon->config_path, "mode", config_mode_name(config->mode), "strategy",
+		config_strategy_name(config->strategy), "interval_ms",
+		number(daemon_next_tick(daemon) / NSEC_PER_MSEC), "source",
+		scan_source_name(observer_source(daemon->observer)), "event_level",
+		observer_has_events(daemon->observer) ? config_events_name(config->events) : "off",
+		"reporting", reporting_json(&reporting), "control", control_json(daemon),
+		"decision", decision_json(daemon), "memory",
+		daemon->have_snapshot ? memory_json(&daemon->snap) : json_null(), "tally",
+		tally_json(&daemon->tally), "events", events_json(daemon), "notes",
+		notes_json(daemon));
 }
 
 static json_t *hist_json(struct daemon *daemon)
@@ -154,7 +154,8 @@ static json_t *restore(struct daemon *daemon)
 {
 	log_info("restore on request");
 	act_end(daemon);
-	act_let_go(daemon, "\"sluice restore\" took the knobs back; a reload (SIGHUP) resumes control");
+	act_let_go(daemon,
+		   "\"sluice restore\" took the knobs back; a reload (SIGHUP) resumes control");
 	return json_pack("{s:i, s:b}", "version", JSON_VERSION, "restored", true);
 }
 

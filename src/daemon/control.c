@@ -203,11 +203,11 @@ static void serve(struct daemon *daemon, struct control *control, struct connect
 
 	if (!receive(connection))
 		return;
-	connection->answer = answer(daemon, connection->request,
-				    (size_t)((char *)memchr(connection->request, '\n',
-							    connection->got) -
-					     connection->request),
-				    peer_is_root(connection));
+	connection->answer =
+		answer(daemon, connection->request,
+		       (size_t)((char *)memchr(connection->request, '\n', connection->got) -
+				connection->request),
+		       peer_is_root(connection));
 	if (!connection->answer ||
 	    epoll_ctl(control->epoll, EPOLL_CTL_MOD, connection->fd, &event)) {
 		drop(connection);
@@ -226,7 +226,8 @@ bool control_event(struct daemon *daemon, struct control *control, void *ptr, ui
 		take_connection(control);
 		return true;
 	}
-	if (connection < control->connections || connection >= control->connections + MAX_CONNECTIONS)
+	if (connection < control->connections ||
+	    connection >= control->connections + MAX_CONNECTIONS)
 		return false;
 	if (connection->fd < 0)
 		return true; /* dropped by an earlier event of this round */

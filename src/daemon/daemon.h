@@ -20,7 +20,7 @@ struct control;
 /* What was done with decisions; all values since the start of the daemon. */
 struct tally {
 	uint64_t ticks;
-	uint64_t releases;	 /* decisions that began a release */
+	uint64_t releases; /* decisions that began a release */
 	uint64_t kicks;
 	uint64_t reported_bytes; /* growth of what is reported, from scan to scan */
 	uint64_t scan_ns;	 /* time spent in scans */
@@ -42,19 +42,19 @@ struct daemon {
 
 	/* change with every tick */
 	struct reporting reporting;
-	bool usable;		   /* the kernel can report to the host */
-	char unusable[384];	   /* why not */
-	bool let_go;		   /* someone else writes the knob, or `sluice restore` was run */
+	bool usable;	    /* the kernel can report to the host */
+	char unusable[384]; /* why not */
+	bool let_go;	    /* someone else writes the knob, or `sluice restore` was run */
 	char let_go_reason[384];
-	uint64_t full_scan_ns;	   /* when the last full scan was */
-	uint64_t full_cost_ns;	   /* what it took */
-	uint64_t scan_cost_ns;	   /* of the last scan at the depth that the policy needs */
+	uint64_t full_scan_ns; /* when the last full scan was */
+	uint64_t full_cost_ns; /* what it took */
+	uint64_t scan_cost_ns; /* of the last scan at the depth that the policy needs */
 	bool have_snapshot;
-	struct snapshot snap;	   /* latest of the ticks */
+	struct snapshot snap; /* latest of the ticks */
 	struct policy_state policy;
 	struct decision decision;
 	uint64_t decision_ns;
-	char trouble[384];	   /* last error of an actuation, to log each once */
+	char trouble[384]; /* last error of an actuation, to log each once */
 	struct tally tally;
 };
 

@@ -33,7 +33,8 @@ struct loop {
 };
 
 static const char usage[] =
-	"sluiced " SLUICE_VERSION " - decides when free memory of this guest is reported to the host\n"
+	"sluiced " SLUICE_VERSION
+	" - decides when free memory of this guest is reported to the host\n"
 	"\n"
 	"Usage: sluiced [--config FILE] [--runtime-dir DIR]\n"
 	"\n"
@@ -336,7 +337,8 @@ int main(int argc, char **argv)
 		return 1;
 	log_set_level((enum log_level)daemon.config.log_level);
 	if (geteuid()) {
-		log_error("sluiced needs root: it reads the memory map and writes kernel parameters");
+		log_error(
+			"sluiced needs root: it reads the memory map and writes kernel parameters");
 		return 1;
 	}
 	rc = start(&daemon, &loop, &err);

@@ -179,8 +179,8 @@ static unsigned int collect_pairs(struct bpf *bpf, int pagemap, volatile char *a
 			continue;
 		if (!(entry & PAGEMAP_PRESENT) || !(entry & PAGEMAP_PFN_MASK))
 			continue;
-		samples[nr++] = page - (entry & PAGEMAP_PFN_MASK) *
-					       bpf->skel->bss->page_struct_size;
+		samples[nr++] =
+			page - (entry & PAGEMAP_PFN_MASK) * bpf->skel->bss->page_struct_size;
 	}
 	return nr;
 }
@@ -203,7 +203,8 @@ static int pair(struct bpf *bpf, int root, const struct topology *topology, stru
 		rc = errmsg_set(err, -errno, "memory for pairing: %m");
 		goto out;
 	}
-	madvise(area, size, MADV_NOHUGEPAGE); /* EINVAL without THP: then there is nothing to avoid */
+	madvise(area, size,
+		MADV_NOHUGEPAGE); /* EINVAL without THP: then there is nothing to avoid */
 	link = bpf_program__attach(bpf->skel->progs.pair_alloc);
 	if (!link) {
 		rc = errmsg_set(err, -errno, "attaching to mm_page_alloc: %s", libbpf_said);
@@ -267,8 +268,8 @@ const struct blockmap *bpf_blockmap(const struct bpf *bpf)
 	return &bpf->map;
 }
 
-int bpf_read_zones(struct bpf *bpf, const struct topology *topology,
-		   struct sluice_zone_info *zones, unsigned int *nr, struct errmsg *err)
+int bpf_read_zones(struct bpf *bpf, const struct topology *topology, struct sluice_zone_info *zones,
+		   unsigned int *nr, struct errmsg *err)
 {
 	bpf->skel->bss->nr_zones = 0;
 	for (unsigned int i = 0; i < topology->nr_nodes; i++) {
@@ -278,9 +279,10 @@ int bpf_read_zones(struct bpf *bpf, const struct topology *topology,
 		if (bpf_prog_test_run_opts(bpf_program__fd(bpf->skel->progs.read_zones), &opts) < 0)
 			return errmsg_set(err, -errno, "running the BPF program read_zones: %m");
 		if (opts.retval)
-			return errmsg_set(err, -ENOENT,
-					  "the zones of node %u can't be found without memory cgroups",
-					  topology->nodes[i]);
+			return errmsg_set(
+				err, -ENOENT,
+				"the zones of node %u can't be found without memory cgroups",
+				topology->nodes[i]);
 	}
 	if (!bpf->skel->bss->nr_zones)
 		return errmsg_set(err, -ENOENT, "no populated zone found through memory cgroups");

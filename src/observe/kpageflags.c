@@ -20,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUDDY	   (1ULL << KPF_BUDDY)
-#define UPTODATE   (1ULL << KPF_UPTODATE)
-#define CHUNK	   1024 /* pages read at once */
+#define BUDDY	 (1ULL << KPF_BUDDY)
+#define UPTODATE (1ULL << KPF_UPTODATE)
+#define CHUNK	 1024 /* pages read at once */
 
 int kpageflags_open(int root, struct errmsg *err)
 {

@@ -31,10 +31,10 @@ struct observer {
 	int root;
 	struct topology topology;
 	enum scan_source source;
-	struct bpf *bpf;    /* NULL: no BPF at all */
-	bool bpf_zones;	    /* read_zones works */
-	bool events;	    /* attached */
-	int kpageflags;	    /* descriptor or -1 */
+	struct bpf *bpf;     /* NULL: no BPF at all */
+	bool bpf_zones;	     /* read_zones works */
+	bool events;	     /* attached */
+	int kpageflags;	     /* descriptor or -1 */
 	struct blockmap own; /* where there is no BPF */
 	unsigned int nr_min_ages;
 	struct min_age min_ages[SLUICE_MAX_ZONES];
@@ -274,7 +274,8 @@ static int self_check(struct observer *observer, struct errmsg *err)
 			goto out;
 	}
 	rc = errmsg_set(err, -EILSEQ,
-			"its sum differs from the kernel's by %" PRIu64 " of %" PRIu64 " free pages",
+			"its sum differs from the kernel's by %" PRIu64 " of %" PRIu64
+			" free pages",
 			best_off, best_free);
 out:
 	free(snap);
@@ -307,7 +308,8 @@ static bool try_kpageflags(struct observer *observer)
 		observer->kpageflags = -1;
 	}
 	note(observer,
-	     "/proc/kpageflags is not used: %s. Only the totals of /proc/buddyinfo are left: what is "
+	     "/proc/kpageflags is not used: %s. Only the totals of /proc/buddyinfo are left: what "
+	     "is "
 	     "reported, where and since when is unknown, and no strategy can decide.",
 	     err.text);
 	return false;
@@ -359,11 +361,11 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 	}
 	if (wants.scan && !bpf_can_scan(observer->bpf))
 		note(observer, "No BPF scan: SYSCALL programs need Linux 5.14. " SLOWER);
-	observer->bpf_zones =
-		!bpf_read_zones(observer->bpf, &observer->topology, zones, &nr, &err);
+	observer->bpf_zones = !bpf_read_zones(observer->bpf, &observer->topology, zones, &nr, &err);
 	if (!observer->bpf_zones)
 		note(observer,
-		     "Totals come from /proc/buddyinfo and /proc/zoneinfo: %s. They are as exact, but "
+		     "Totals come from /proc/buddyinfo and /proc/zoneinfo: %s. They are as exact, "
+		     "but "
 		     "dearer to read.",
 		     err.text);
 }
@@ -380,8 +382,7 @@ static void start_events(struct observer *observer, const struct observer_option
 		     err.text);
 }
 
-int observer_open(const struct observer_options *options, struct observer **ret,
-		  struct errmsg *err)
+int observer_open(const struct observer_options *options, struct observer **ret, struct errmsg *err)
 {
 	struct observer *observer;
 	int rc;
@@ -429,8 +430,7 @@ void observer_set_min_age(struct observer *observer, unsigned int node, const ch
 	struct min_age *entry = NULL;
 
 	for (unsigned int i = 0; i < observer->nr_min_ages; i++)
-		if (observer->min_ages[i].node == node &&
-		    !strcmp(observer->min_ages[i].zone, zone))
+		if (observer->min_ages[i].node == node && !strcmp(observer->min_ages[i].zone, zone))
 			entry = &observer->min_ages[i];
 	if (!entry) {
 		if (observer->nr_min_ages == SLUICE_MAX_ZONES)

@@ -81,8 +81,8 @@ void reporting_read(int root, const struct topology *topology, struct reporting 
 
 	*reporting = (struct reporting){ .order = -1, .delay_ns = REPORTING_DELAY_NS };
 	reporting->has_order = !file_read_int(root, KNOB_REPORTING_ORDER, &reporting->order, NULL);
-	reporting->has_delay = !file_read_int(root, KNOB_REPORTING_DELAY, &delay_ms, NULL) &&
-			       delay_ms >= 0;
+	reporting->has_delay =
+		!file_read_int(root, KNOB_REPORTING_DELAY, &delay_ms, NULL) && delay_ms >= 0;
 	if (reporting->has_delay)
 		reporting->delay_ns = (uint64_t)delay_ms * NSEC_PER_MSEC;
 	/* 6.2 gave the parameter a range (param_set_uint_minmax()), until then any value is taken */
@@ -93,21 +93,23 @@ void reporting_read(int root, const struct topology *topology, struct reporting 
 int reporting_usable(const struct reporting *reporting, struct errmsg *err)
 {
 	if (reporting->backend == BACKEND_NONE)
-		return errmsg_set(err, -ENODEV,
-				  "no balloon device: give the guest one with free page reporting "
-				  "(QEMU: -device virtio-balloon-pci,free-page-reporting=on; libvirt: "
-				  "<memballoon model='virtio' freePageReporting='on'/>)");
+		return errmsg_set(
+			err, -ENODEV,
+			"no balloon device: give the guest one with free page reporting "
+			"(QEMU: -device virtio-balloon-pci,free-page-reporting=on; libvirt: "
+			"<memballoon model='virtio' freePageReporting='on'/>)");
 	if (!reporting->driver_bound)
 		return errmsg_set(err, -ENXIO,
 				  "no driver is bound to the balloon %s: modprobe virtio_balloon",
 				  reporting->device);
 	if (!reporting->feature_reporting)
-		return errmsg_set(err, -EOPNOTSUPP,
-				  "the balloon %s does not offer free page reporting: switch it on at "
-				  "the host (QEMU: free-page-reporting=on; libvirt: "
-				  "freePageReporting='on'; Firecracker: free_page_reporting); with "
-				  "init_on_free or page_poison the host must offer page poison too",
-				  reporting->device);
+		return errmsg_set(
+			err, -EOPNOTSUPP,
+			"the balloon %s does not offer free page reporting: switch it on at "
+			"the host (QEMU: free-page-reporting=on; libvirt: "
+			"freePageReporting='on'; Firecracker: free_page_reporting); with "
+			"init_on_free or page_poison the host must offer page poison too",
+			reporting->device);
 	if (reporting->has_order && reporting->order < 0)
 		return errmsg_set(err, -ENXIO,
 				  "no driver has registered for free page reporting "

@@ -44,8 +44,8 @@ bool bpf_can_scan(const struct bpf *bpf);
 /* The map in the memory of the BPF maps; lives as long as @bpf. */
 const struct blockmap *bpf_blockmap(const struct bpf *bpf);
 /* -ENOENT: no memory cgroups, so the zones can't be found. */
-int bpf_read_zones(struct bpf *bpf, const struct topology *topology,
-		   struct sluice_zone_info *zones, unsigned int *nr, struct errmsg *err);
+int bpf_read_zones(struct bpf *bpf, const struct topology *topology, struct sluice_zone_info *zones,
+		   unsigned int *nr, struct errmsg *err);
 int bpf_scan(struct bpf *bpf, unsigned int zone_index, struct scan_job *job, struct errmsg *err);
 int bpf_attach_events(struct bpf *bpf, bool direct_frees, struct errmsg *err);
 void bpf_events(const struct bpf *bpf, struct sluice_event_counters *sum);

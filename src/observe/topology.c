@@ -62,7 +62,8 @@ static int read_kernel_version(int root, unsigned int *ret, struct errmsg *err)
 		return rc;
 	if (sscanf(text, "%u.%u", &major, &minor) != 2 || major > 999 || minor > 999)
 		return errmsg_set(err, -EINVAL,
-				  "/proc/sys/kernel/osrelease: \"%.40s\" is no kernel version", text);
+				  "/proc/sys/kernel/osrelease: \"%.40s\" is no kernel version",
+				  text);
 	*ret = major * 1000 + minor;
 	return 0;
 }

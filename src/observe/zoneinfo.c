@@ -154,12 +154,13 @@ static int check_complete(const struct sluice_zone_info *zone, unsigned int seen
 {
 	for (size_t i = 0; i < NR_ZONE_FIELDS; i++)
 		if (zone_fields[i].required && !(seen & 1U << i))
-			return errmsg_set(err, -EINVAL, "/%s: node %u, zone %s: no usable line \"%s\"",
-					  ZONEINFO, zone->node, zone->name, zone_fields[i].name);
+			return errmsg_set(err, -EINVAL,
+					  "/%s: node %u, zone %s: no usable line \"%s\"", ZONEINFO,
+					  zone->node, zone->name, zone_fields[i].name);
 	if (zone->present_pages > zone->spanned_pages || zone->start_pfn > 1ULL << 48)
 		return errmsg_set(err, -EINVAL,
-				  "/%s: node %u, zone %s: %" PRIu64 " pages present in a span of %" PRIu64
-				  " from pfn %" PRIu64,
+				  "/%s: node %u, zone %s: %" PRIu64
+				  " pages present in a span of %" PRIu64 " from pfn %" PRIu64,
 				  ZONEINFO, zone->node, zone->name, (uint64_t)zone->present_pages,
 				  (uint64_t)zone->spanned_pages, (uint64_t)zone->start_pfn);
 	return 0;

@@ -91,14 +91,14 @@ void strategy_kernel(const struct policy_input *input, struct policy_state *stat
 
 	(void)state;
 	*decision = (struct decision){ .action = POLICY_LEAVE };
-	decision_reason(decision, "strategy kernel touches nothing; %s unreported at order %d",
-			format_size(snap->reporting_order < 0 ?
-					    0 :
-					    snapshot_reportable(
-						    snap, (unsigned int)snap->reporting_order,
-						    false),
-				    left),
-			snap->reporting_order);
+	decision_reason(
+		decision, "strategy kernel touches nothing; %s unreported at order %d",
+		format_size(snap->reporting_order < 0 ?
+				    0 :
+				    snapshot_reportable(snap, (unsigned int)snap->reporting_order,
+							false),
+			    left),
+		snap->reporting_order);
 }
 
 void policy_decide(const struct policy_input *input, struct policy_state *state,
@@ -110,11 +110,11 @@ void policy_decide(const struct policy_input *input, struct policy_state *state,
 		[STRATEGY_THRESHOLD] = strategy_threshold,
 	};
 
-	if (input->snap->source == SOURCE_BUDDYINFO &&
-	    input->config->strategy != STRATEGY_KERNEL) {
+	if (input->snap->source == SOURCE_BUDDYINFO && input->config->strategy != STRATEGY_KERNEL) {
 		*decision = (struct decision){ .action = POLICY_LEAVE };
-		decision_reason(decision, "no decision: /proc/buddyinfo alone does not show what is "
-					  "reported");
+		decision_reason(decision,
+				"no decision: /proc/buddyinfo alone does not show what is "
+				"reported");
 		return;
 	}
 	strategies[input->config->strategy](input, state, decision);

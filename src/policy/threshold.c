@@ -153,11 +153,10 @@ static void wait_for_start(const struct policy_input *input, const struct backlo
 
 	if (state->cooldown_from && input->now_ns - state->cooldown_from < cooldown) {
 		hold(input, decision);
-		decision_reason(decision, "cooldown: %s left; %s unreported at order %u+%s",
-				format_duration(cooldown - (input->now_ns - state->cooldown_from),
-						left),
-				format_size(backlog->ripe, ripe), order,
-				rest(backlog, more, sizeof(more)));
+		decision_reason(
+			decision, "cooldown: %s left; %s unreported at order %u+%s",
+			format_duration(cooldown - (input->now_ns - state->cooldown_from), left),
+			format_size(backlog->ripe, ripe), order, rest(backlog, more, sizeof(more)));
 		return;
 	}
 	if (backlog->start) {
@@ -240,7 +239,8 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 		.delay = input->config->delay_release,
 	};
 	if (input->now_ns - state->progress_ns < patience)
-		decision_reason(decision, "releasing: %s of %s left, stop is %s", left, began, stop);
+		decision_reason(decision, "releasing: %s of %s left, stop is %s", left, began,
+				stop);
 	else
 		push(input, left, began, state, decision);
 }
@@ -248,8 +248,7 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 void strategy_threshold(const struct policy_input *input, struct policy_state *state,
 			struct decision *decision)
 {
-	const unsigned int order =
-		policy_release_order(input, input->config->threshold.order);
+	const unsigned int order = policy_release_order(input, input->config->threshold.order);
 	struct backlog backlog;
 
 	measure(input, order, &backlog);

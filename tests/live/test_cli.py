@@ -22,14 +22,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
-from daemon import (REPOSITORY, SLUICE, Daemon, as_nobody, config,  # noqa: E402
-                    plain_environment, require_root, run_as_nobody, run_client)
+from daemon import (REPOSITORY, SLUICE, Daemon, config, plain_environment,  # noqa: E402
+                    require_root, run_as_nobody, run_client)
 from tap import Skip, Tap  # noqa: E402
 
 WIDTH = 80
@@ -183,6 +184,7 @@ def check_unprivileged() -> None:
             assert done.returncode == 1 and not done.stdout, done
             assert command == "status" or "root" in done.stderr, done.stderr
             document(run_as_nobody(SLUICE, *options, "--json", command), 1)
+        document(run_as_nobody(SLUICE, "--runtime-dir", str(runtime), "hist", "--json"), 1)
 
 
 def check_locked_socket() -> None:
@@ -217,7 +219,6 @@ def check_usage() -> None:
         done = run_as_nobody(SLUICE, *arguments)
         assert done.returncode == 2, f"{arguments}: {done}"
         assert done.stderr and not done.stdout, f"{arguments}: {done}"
-        assert_narrow(done.stderr)
 
 
 # --- check ---------------------------------------------------------------------------------------
@@ -268,8 +269,6 @@ def check_bad_answers() -> None:
     """A daemon that answers nonsense, nothing or too much: status 1 and a reason."""
     for answer in (b"", b"nonsense\n", b'{"version":1', b"[]", b"\0" * 100, b"x" * (5 << 20)):
         for command in ("status", "hist", "kick", "restore"):
-            if answer == b"[]" and command in ("kick", "restore"):
-                continue
             done = ask_counterfeit(answer, command)
             assert done.returncode == 1 and done.stderr, f"{command}, {answer[:20]!r}: {done}"
             document(ask_counterfeit(answer, "--json", command), 1)
@@ -395,7 +394,7 @@ def check_closed_pipe(daemon: Daemon) -> None:
         assert status in (1, -signal.SIGPIPE), f"{arguments}: status {status}"
 
 
-def check_full_disk(daemon: Daemon) -> str:
+def check_full_disk(daemon: Daemon) -> None:
     """Output that can't be written is a failure."""
     if not Path("/dev/full").exists():
         raise Skip("/dev/full is missing")
@@ -406,7 +405,6 @@ def check_full_disk(daemon: Daemon) -> str:
                          stdout=full.fileno()) as process:
                 status = process.wait(60)
         assert status == 1, f"{arguments}: status {status} although nothing was written"
-    return ""
 
 
 def check_stuck_daemon() -> str:
@@ -456,10 +454,11 @@ def main() -> int:
         ("hist --watch on a terminal", partial(with_daemon, check_terminal)),
         ("output into a closed pipe", partial(with_daemon, check_closed_pipe)),
         ("output onto a full disk", partial(with_daemon, check_full_disk)),
-        ("a daemon that stands still", check_stuck_daemon),
     ]
-    for name, check in checks:
-        tap.check(name, check)
+    with ThreadPoolExecutor(1) as pool:  # it mostly waits, for a minute
+        pool.submit(tap.check, "a daemon that stands still", check_stuck_daemon)
+        for name, check in checks:
+            tap.check(name, check)
     return tap.finish()
 
 

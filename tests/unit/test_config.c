@@ -162,9 +162,9 @@ static void check_value(const struct bounds *bounds, const char *value, bool all
 	if (!value)
 		return;
 	snprintf(text, sizeof(text), "\n%s%s%s", bounds->option, value,
-		 strchr(bounds->name, '[')   ? "; } );"
-		 : strchr(bounds->name, '.') ? "; };"
-					     : ";");
+		 strchr(bounds->name, '[') ? "; } );" :
+		 strchr(bounds->name, '.') ? "; };" :
+					     ";");
 	snprintf(errors, sizeof(errors), "2: %s: %s: %s", bounds->name, value, bounds->allowed);
 	check_text(text, allowed ? NULL : errors);
 }

@@ -56,8 +56,8 @@ int __wrap_socket(int domain, int type, int protocol)
 		errno = calls.socket_errno;
 		return -1;
 	}
-	calls.fd = calls.real_socket ? __real_socket(domain, type, protocol)
-				     : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	calls.fd = calls.real_socket ? __real_socket(domain, type, protocol) :
+				       open("/dev/null", O_RDONLY | O_CLOEXEC);
 	return calls.fd;
 }
 

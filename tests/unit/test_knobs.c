@@ -1260,9 +1260,9 @@ static bool goes_wrong(struct knobs *knobs, const char *word)
 	int code = 0;
 
 	if (colon)
-		expected = !strcmp(colon, ":EBUSY")    ? -EBUSY
-			   : !strcmp(colon, ":EINVAL") ? -EINVAL
-						       : -EILSEQ;
+		expected = !strcmp(colon, ":EBUSY")  ? -EBUSY :
+			   !strcmp(colon, ":EINVAL") ? -EINVAL :
+						       -EILSEQ;
 	if (!strncmp(word, "admin-", 6))
 		administrator_writes(knob, value);
 	else if (!strncmp(word, "check", 5))

@@ -16,11 +16,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BUDDY	 (UINT64_C(1) << 10) /* KPF_BUDDY */
-#define UPTODATE (UINT64_C(1) << 3)  /* KPF_UPTODATE: PG_reported on the head of a free extent */
+#define BUDDY	  (UINT64_C(1) << 10) /* KPF_BUDDY */
+#define UPTODATE  (UINT64_C(1) << 3)  /* KPF_UPTODATE: PG_reported on the head of a free extent */
 #define MAX_TRIES 64
 
-struct try {
+struct
+try {
 	char before[4096];
 	char hist[65536];
 	char after[4096];
