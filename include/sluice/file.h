@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "sluice/errmsg.h"
 
@@ -36,7 +37,13 @@ int file_read(int root, const char *path, char *buf, size_t size, struct errmsg 
 int file_read_alloc(int root, const char *path, size_t limit, char **ret, struct errmsg *err);
 
 /*
- * The same for an open descriptor, from where it stands, for callers with their
+ * Reads from an open descriptor until @size bytes are there or the file ends;
+ * returns their number, or -errno. Nothing is terminated.
+ */
+ssize_t fd_read(int fd, char *buf, size_t size);
+
+/*
+ * As file_read_alloc() for an open descriptor, from where it stands, for callers with their
  * own texts: returns the number of bytes, or -errno (-EFBIG, -ENOMEM, read(2)).
  * The text is terminated; NUL bytes in it pass.
  */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "sluice/file.h"
 #include "sluice/units.h"
 
 #define TEMPORARY  KNOBS_JOURNAL ".new"
@@ -241,25 +242,6 @@ static int check_trust(int fd, struct errmsg *err)
 	return 0;
 }
 
-/* Reads until @size bytes are there or the file ends; returns their number, or -errno. */
-static ssize_t read_full(int fd, char *buf, size_t size)
-{
-	size_t len = 0;
-
-	while (len < size) {
-		ssize_t n = read(fd, buf + len, size - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	return (ssize_t)len;
-}
-
 int journal_load(int dir, struct journal *ret, struct errmsg *err)
 {
 	char text[JOURNAL_MAX_BYTES + 1]; /* the last byte shows that a file is too long */
@@ -278,7 +260,7 @@ int journal_load(int dir, struct journal *ret, struct errmsg *err)
 	code = check_trust(fd, err);
 	if (code < 0)
 		goto out;
-	len = read_full(fd, text, sizeof(text));
+	len = fd_read(fd, text, sizeof(text));
 	if (len < 0) {
 		code = errmsg_set(err, (int)len, "cannot read it: %s", strerror((int)-len));
 		goto out;

@@ -69,8 +69,7 @@ bool file_exists(int root, const char *path)
 	return faccessat(root, path, F_OK, 0) == 0;
 }
 
-/* Reads until @size bytes are there or the file ends; returns their number, or -errno. */
-static ssize_t read_full(int fd, char *buf, size_t size)
+ssize_t fd_read(int fd, char *buf, size_t size)
 {
 	size_t len = 0;
 
@@ -92,7 +91,7 @@ static ssize_t read_full(int fd, char *buf, size_t size)
 static int read_end(int fd)
 {
 	char extra;
-	ssize_t n = read_full(fd, &extra, 1);
+	ssize_t n = fd_read(fd, &extra, 1);
 
 	if (n < 0)
 		return (int)n;
@@ -129,7 +128,7 @@ int file_read(int root, const char *path, char *buf, size_t size, struct errmsg 
 	fd = open_below(root, path, O_RDONLY, err);
 	if (fd < 0)
 		return fd;
-	len = read_full(fd, buf, size - 1);
+	len = fd_read(fd, buf, size - 1);
 	ret = len < 0 ? (int)len : read_end(fd);
 	close(fd);
 	if (ret < 0)
@@ -161,7 +160,7 @@ int fd_read_alloc(int fd, size_t limit, char **ret)
 			return -ENOMEM;
 		}
 		text = grown;
-		n = read_full(fd, text + len, size - len);
+		n = fd_read(fd, text + len, size - len);
 		if (n < 0) {
 			free(text);
 			return (int)n;

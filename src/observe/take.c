@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Snapshots: one scan and the kernel's totals beside it. */
+#include "observer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "sluice/file.h"
+#include "sluice/knobs.h"
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+bool scan_clip(const struct scan_job *job, const struct pfn_range *online, struct pfn_range *part)
+{
+	const uint64_t start = job->zone->start_pfn;
+	const uint64_t end = start + job->zone->spanned_pages;
+
+	part->start = online->start > start ? online->start : start;
+	part->end = online->end < end ? online->end : end;
+	return part->start < part->end;
+}
+
+static int read_zones(struct observer *observer, struct sluice_zone_info *zones, unsigned int *nr,
+		      struct errmsg *err)
+{
+	if (observer->bpf_zones)
+		return bpf_read_zones(observer->bpf, &observer->topology, zones, nr, err);
+	return zones_read_text(observer->root, zones, nr, err);
+}
+
+/* The live order limit, as the kernel tests it; see snapshot.reporting_order. */
+static int read_reporting_order(const struct observer *observer)
+{
+	int64_t order;
+
+	if (!file_exists(observer->root, "sys/module/page_reporting"))
+		/* 5.7 to 5.13: no knob, PAGE_REPORTING_MIN_ORDER is pageblock_order */
+		return observer->topology.kernel_version < 5014 ?
+			       (int)observer->topology.pageblock_order :
+			       -1;
+	if (file_read_int(observer->root, KNOB_REPORTING_ORDER, &order, NULL) < 0 || order < 0 ||
+	    order > INT16_MAX)
+		return -1;
+	return (int)order;
+}
+
+static void zone_counts(struct zone_snapshot *zone, const struct sluice_scan_zone *found)
+{
+	for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++) {
+		zone->orders[o].free = found->free[o];
+		zone->orders[o].reported = found->reported[o];
+		zone->orders[o].young = 0;
+	}
+}
+
+static int64_t zone_drift(const struct snapshot *snap, const struct zone_snapshot *zone)
+{
+	int64_t drift = 0;
+
+	for (unsigned int o = snapshot_lowest_order(snap); o < snap->nr_orders; o++)
+		drift += ((int64_t)zone->orders[o].free - (int64_t)zone->info.nr_free[o]) *
+			 (int64_t)(1ULL << o);
+	return drift;
+}
+
+static uint64_t min_age_of(const struct observer *observer, const struct sluice_zone_info *zone)
+{
+	for (unsigned int i = 0; i < observer->nr_min_ages; i++)
+		if (observer->min_ages[i].node == zone->node &&
+		    !strcmp(observer->min_ages[i].zone, zone->name))
+			return observer->min_ages[i].ns;
+	return 0;
+}
+
+/* Counts the unreported extents that have been free for less than the zone's min_age. */
+static void count_young(const struct observer *observer, struct zone_snapshot *zone, uint64_t now)
+{
+	const uint64_t min_age = min_age_of(observer, &zone->info);
+	const struct blockmap *map = observer_blocks(observer);
+	const uint64_t start = zone->info.start_pfn;
+	const uint64_t end = start + zone->info.spanned_pages;
+	const uint64_t step = 1ULL << map->pageblock_order;
+
+	if (!min_age)
+		return;
+	for (uint64_t pfn = start & ~(step - 1); pfn < end; pfn += step) {
+		const struct sluice_block *block = blockmap_at(map, pfn);
+		struct sluice_block copy;
+
+		if (!block)
+			continue;
+		copy = *block;
+		if ((copy.flags & (SLUICE_BLOCK_FREE | SLUICE_BLOCK_REPORTED)) !=
+			    SLUICE_BLOCK_FREE ||
+		    copy.order >= SLUICE_MAX_ORDERS || blockmap_age(&copy, now) >= min_age)
+			continue;
+		zone->orders[copy.order].young++;
+	}
+	/* the map may have moved on since the counts were taken */
+	for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++) {
+		struct order_count *count = &zone->orders[o];
+
+		if (count->young > count->free - count->reported)
+			count->young = count->free - count->reported;
+	}
+}
+
+static int scan_zone(struct observer *observer, unsigned int index, struct snapshot *snap,
+		     struct errmsg *err)
+{
+	struct zone_snapshot *zone = &snap->zones[index];
+	struct sluice_scan_zone found = { 0 };
+	struct scan_job job = {
+		.topology = &observer->topology,
+		.zone = &zone->info,
+		.depth = snap->depth,
+		.found = &found,
+	};
+	int rc;
+
+	if (snap->source == SOURCE_BPF)
+		rc = bpf_scan(observer->bpf, index, &job, err);
+	else
+		rc = kpageflags_scan(observer->kpageflags, observer_blocks(observer), &job, err);
+	if (rc)
+		return rc;
+	zone_counts(zone, &found);
+	snap->probes += job.probes;
+	return 0;
+}
+
+/* Totals only: what the lists hold is known, what of it is reported is not. */
+static void counts_from_totals(struct snapshot *snap)
+{
+	snap->depth = SCAN_FULL;
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		for (unsigned int o = 0; o < snap->nr_orders; o++)
+			snap->zones[i].orders[o].free = snap->zones[i].info.nr_free[o];
+}
+
+int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *snap,
+		      struct errmsg *err)
+{
+	struct sluice_zone_info before[SLUICE_MAX_ZONES], after[SLUICE_MAX_ZONES];
+	unsigned int nr_after = 0;
+	int rc;
+
+	*snap = (struct snapshot){
+		.time_ns = now_ns(),
+		.depth = depth,
+		.source = observer->source,
+		.page_size = observer->topology.page_size,
+		.nr_orders = observer->topology.highest_order + 1,
+		.pageblock_order = observer->topology.pageblock_order,
+		.reporting_order = read_reporting_order(observer),
+	};
+	rc = read_zones(observer, before, &snap->nr_zones, err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		snap->zones[i].info = before[i];
+	if (snap->source == SOURCE_BUDDYINFO) {
+		counts_from_totals(snap);
+	} else {
+		for (unsigned int i = 0; !rc && i < snap->nr_zones; i++)
+			rc = scan_zone(observer, i, snap, err);
+		if (!rc)
+			rc = read_zones(observer, after, &nr_after, err);
+		if (rc)
+			return rc;
+		if (nr_after != snap->nr_zones)
+			return errmsg_set(err, -EAGAIN, "zones came or went during the scan");
+	}
+	for (unsigned int i = 0; i < snap->nr_zones; i++) {
+		if (nr_after)
+			snap->zones[i].info = after[i];
+		if (snap->source != SOURCE_BUDDYINFO)
+			count_young(observer, &snap->zones[i], snap->time_ns);
+		snap->zones[i].drift = zone_drift(snap, &snap->zones[i]);
+	}
+	snap->cost_ns = now_ns() - snap->time_ns;
+	return 0;
+}
+
+void observer_set_min_age(struct observer *observer, unsigned int node, const char *zone,
+			  uint64_t min_age)
+{
+	struct min_age *entry = NULL;
+
+	for (unsigned int i = 0; i < observer->nr_min_ages; i++)
+		if (observer->min_ages[i].node == node && !strcmp(observer->min_ages[i].zone, zone))
+			entry = &observer->min_ages[i];
+	if (!entry) {
+		if (observer->nr_min_ages == SLUICE_MAX_ZONES)
+			return;
+		entry = &observer->min_ages[observer->nr_min_ages++];
+		entry->node = node;
+		snprintf(entry->zone, sizeof(entry->zone), "%s", zone);
+	}
+	entry->ns = min_age;
+}
