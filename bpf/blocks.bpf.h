@@ -18,7 +18,7 @@ static __always_inline struct sluice_block *block_of(uint64_t pfn)
 {
 	uint64_t section64 = pfn >> section_order;
 	uint32_t section = section64, index;
-	uint32_t *base;
+	uint64_t *base;
 
 	if (section64 >= nr_sections)
 		return NULL;

@@ -16,13 +16,16 @@ const volatile bool extfrag_removes; /* mm_page_alloc_extfrag means an extent wa
 /* Set once pairing has found them. */
 uint64_t vmemmap; /* address of the struct page of pfn 0 */
 
-/* First record of each section, or SLUICE_NO_RECORDS. */
+/*
+ * First record of each section, or SLUICE_NO_RECORDS. 64 bits, since the kernel
+ * keeps the elements of an array 8 bytes apart and user space maps them.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, uint32_t);
-	__type(value, uint32_t);
+	__type(value, uint64_t);
 } sections SEC(".maps");
 
 /* One record per pageblock of online memory, section after section. */

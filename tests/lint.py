@@ -48,7 +48,7 @@ FORBIDDEN = ("prctl", "atoi", "atol", "atoll", "strcpy", "strcat", "sprintf", "v
 FORBIDDEN_CALL = re.compile(rf"\b(?:{'|'.join(FORBIDDEN)})\s*\(")
 COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'',
                                re.DOTALL)
-VERSION_TEST = re.compile(r"^\s*#\s*(?:el)?if.*(?:VERSION|RELEASE|KERNEL)")
+VERSION_TEST = re.compile(r"^\s*#\s*(?:el)?if.*(?:LINUX_VERSION|KERNEL_VERSION|UTS_RELEASE)")
 SPDX = "SPDX-License-Identifier: GPL-2.0-only"
 SPDX_LINES = 3
 SHELL = re.compile(r"#!(?:/usr/bin/env |/bin/|/usr/bin/|/bin/busybox )(?:sh|dash)\b")

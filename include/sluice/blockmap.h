@@ -16,7 +16,8 @@ struct blockmap {
 	unsigned int pageblock_order;
 	unsigned int section_order;
 	unsigned int nr_sections;
-	uint32_t *sections; /* first record of each section, or SLUICE_NO_RECORDS */
+	/* first record of each section, or SLUICE_NO_RECORDS; 64 bits as in the BPF array */
+	uint64_t *sections;
 	struct sluice_block *blocks;
 	uint32_t nr_blocks;
 	void *own; /* memory to free, if it is ours */

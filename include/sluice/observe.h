@@ -38,11 +38,11 @@ int observer_open(const struct observer_options *options, struct observer **ret,
 void observer_close(struct observer *observer);
 
 /*
- * Scans and reads the totals. *snap is written on success only. A scan may be
+ * Scans and reads the totals. *ret is written on success only. A scan may be
  * taken for any reason at any time; it costs about 50 ns per pageblock (heads)
  * or 1 us (full) on real hardware.
  */
-int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *snap,
+int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *ret,
 		      struct errmsg *err);
 
 /* Unreported extents of the zone count as young below this age (ns); 0: none do. */
@@ -56,6 +56,15 @@ bool observer_has_events(const struct observer *observer);
 
 /* Sums of the event counters over all CPUs; zeroes without events. */
 void observer_events(const struct observer *observer, struct sluice_event_counters *sum);
+
+/* The map between two scans, as events keep it, against the kernel's totals. Pages. */
+struct map_totals {
+	uint64_t map;	 /* sum of the records */
+	uint64_t kernel; /* sum of nr_free, read right before */
+};
+
+/* Errors as observer_snapshot(); -ENODATA where the source shows totals only. */
+int observer_map_totals(struct observer *observer, struct map_totals *totals, struct errmsg *err);
 
 /* What could not be had, one sentence each; NULL past the last. */
 const char *observer_note(const struct observer *observer, unsigned int index);

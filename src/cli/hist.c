@@ -124,6 +124,10 @@ static void print_zone(const json_t *zone, uint64_t page_size)
 	       format_size(member(zone, "managed_bytes"), managed),
 	       format_size(member(zone, "gate_bytes"), gate),
 	       json_is_true(json_object_get(zone, "gate_open")) ? "yes" : "no");
+	if (json_integer_value(json_object_get(zone, "drift_pages")))
+		printf("the kernel's own count differs by %" JSON_INTEGER_FORMAT
+		       " pages: memory moved during the scan\n",
+		       -json_integer_value(json_object_get(zone, "drift_pages")));
 	puts("order     size   extents       free reported  share of the zone's free memory");
 	json_array_foreach(orders, i, order) print_order(order, page_size, sums.free);
 	putchar('\n');

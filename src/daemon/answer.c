@@ -65,6 +65,18 @@ static json_t *events_json(const struct daemon *daemon)
 			 number(sum.clamped), "reused_pages", number(sum.reused));
 }
 
+static json_t *map_json(const struct daemon *daemon)
+{
+	struct map_totals totals;
+
+	if (observer_map_totals(daemon->observer, &totals, NULL) < 0)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:I}", "blocks",
+			 number(observer_blocks(daemon->observer)->nr_blocks), "map_pages",
+			 number(totals.map), "kernel_pages", number(totals.kernel), "drift_pages",
+			 (json_int_t)(totals.map - totals.kernel));
+}
+
 /* Totals at the orders that any scan knows; sizes in bytes. */
 static json_t *memory_json(const struct snapshot *snap)
 {
@@ -115,8 +127,8 @@ static json_t *status_json(const struct daemon *daemon)
 		"reporting", reporting_json(&reporting), "control", control_json(daemon),
 		"decision", decision_json(daemon), "memory",
 		daemon->have_snapshot ? memory_json(&daemon->snap) : json_null(), "tally",
-		tally_json(&daemon->tally), "events", events_json(daemon), "notes",
-		notes_json(daemon));
+		tally_json(&daemon->tally), "map", map_json(daemon), "events", events_json(daemon),
+		"notes", notes_json(daemon));
 }
 
 static json_t *hist_json(struct daemon *daemon)

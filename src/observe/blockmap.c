@@ -40,7 +40,7 @@ int blockmap_alloc(struct blockmap *map, const struct topology *topology)
 	const size_t blocks_size = nr_blocks * sizeof(struct sluice_block);
 	char *own;
 
-	own = calloc(1, blocks_size + topology->nr_sections * sizeof(uint32_t));
+	own = calloc(1, blocks_size + topology->nr_sections * sizeof(uint64_t));
 	if (!own)
 		return -ENOMEM;
 	*map = (struct blockmap){
@@ -49,7 +49,7 @@ int blockmap_alloc(struct blockmap *map, const struct topology *topology)
 		.nr_sections = topology->nr_sections,
 		.nr_blocks = nr_blocks,
 		.blocks = (struct sluice_block *)(void *)own,
-		.sections = (uint32_t *)(void *)(own + blocks_size),
+		.sections = (uint64_t *)(void *)(own + blocks_size),
 		.own = own,
 	};
 	blockmap_index(map, topology);

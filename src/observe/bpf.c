@@ -33,7 +33,8 @@ struct bpf {
 /* libbpf says what went wrong only through its print callback, which has no context. */
 static char libbpf_said[256];
 
-static int keep_first_message(enum libbpf_print_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int keep_first_message(enum libbpf_print_level level,
+								    const char *fmt, va_list args)
 {
 	/* the first message names the program, the last only the skeleton */
 	if (level != LIBBPF_WARN || libbpf_said[0])
@@ -121,7 +122,7 @@ static int map_memory(struct bpf *bpf, const struct topology *topology, struct e
 {
 	void *sections, *blocks;
 
-	bpf->sections_size = page_align(topology->nr_sections * sizeof(uint32_t), topology);
+	bpf->sections_size = page_align(topology->nr_sections * sizeof(uint64_t), topology);
 	bpf->blocks_size =
 		page_align(blockmap_records(topology) * sizeof(struct sluice_block), topology);
 	sections = mmap(NULL, bpf->sections_size, PROT_READ | PROT_WRITE, MAP_SHARED,

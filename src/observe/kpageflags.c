@@ -183,6 +183,9 @@ static int walk_full(struct walk *walk, const struct pfn_range *range, struct er
 	}
 	if (!rc && run < range->end)
 		rc = add_run(walk, run, range->end, err);
+	/* memory need not end with a whole block */
+	if (!rc && range->end & block_mask)
+		set_partial(walk, range->end - 1, block_free);
 	return rc;
 }
 
@@ -248,8 +251,11 @@ static int walk_heads(struct walk *walk, const struct pfn_range *range, struct e
 		if (run < pfn)
 			rc = add_run(walk, run, pfn, err);
 		run = pfn + pages;
+		/* what is left of a block that was free is not counted here */
 		if (block && block->flags & SLUICE_BLOCK_FREE)
-			set_partial(walk, pfn, 0);
+			blockmap_set(block, *block,
+				     (struct sluice_block){ .order = SLUICE_NO_EXTENT },
+				     walk->now_ns);
 	}
 	if (!rc && run < pfn)
 		rc = add_run(walk, run, pfn, err);

@@ -56,6 +56,7 @@ static void read_backend(int root, struct reporting *reporting)
 
 	if (file_exists(root, HV_BALLOON)) {
 		reporting->backend = BACKEND_HYPERV;
+		snprintf(reporting->device, sizeof(reporting->device), "hv_balloon");
 		reporting->driver_bound = true;
 		/* the hypercall's availability is not exported; a registered order tells */
 		reporting->feature_reporting = !reporting->has_order || reporting->order >= 0;

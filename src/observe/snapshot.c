@@ -13,6 +13,9 @@ unsigned int snapshot_lowest_order(const struct snapshot *snap)
 
 uint64_t zone_gate_pages(const struct sluice_zone_info *zone, unsigned int order)
 {
+	/* until 6.1 the order limit may be any number; the kernel then reports nothing */
+	if (order > SLUICE_MAX_ORDERS)
+		order = SLUICE_MAX_ORDERS;
 	return zone->low_wmark + ((uint64_t)REPORTING_CAPACITY << order);
 }
 

@@ -46,10 +46,9 @@ static int read_reporting_order(const struct observer *observer)
 		return observer->topology.kernel_version < 5014 ?
 			       (int)observer->topology.pageblock_order :
 			       -1;
-	if (file_read_int(observer->root, KNOB_REPORTING_ORDER, &order, NULL) < 0 || order < 0 ||
-	    order > INT16_MAX)
+	if (file_read_int(observer->root, KNOB_REPORTING_ORDER, &order, NULL) < 0 || order < 0)
 		return -1;
-	return (int)order;
+	return order > INT16_MAX ? INT16_MAX : (int)order; /* either is off */
 }
 
 static void zone_counts(struct zone_snapshot *zone, const struct sluice_scan_zone *found)
@@ -146,10 +145,11 @@ static void counts_from_totals(struct snapshot *snap)
 			snap->zones[i].orders[o].free = snap->zones[i].info.nr_free[o];
 }
 
-int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *snap,
+int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *ret,
 		      struct errmsg *err)
 {
 	struct sluice_zone_info before[SLUICE_MAX_ZONES], after[SLUICE_MAX_ZONES];
+	struct snapshot taken, *snap = &taken;
 	unsigned int nr_after = 0;
 	int rc;
 
@@ -187,6 +187,29 @@ int observer_snapshot(struct observer *observer, enum scan_depth depth, struct s
 		snap->zones[i].drift = zone_drift(snap, &snap->zones[i]);
 	}
 	snap->cost_ns = now_ns() - snap->time_ns;
+	*ret = taken;
+	return 0;
+}
+
+int observer_map_totals(struct observer *observer, struct map_totals *totals, struct errmsg *err)
+{
+	const struct blockmap *map = observer_blocks(observer);
+	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
+	struct map_totals sum = { 0 };
+	unsigned int nr;
+	int rc;
+
+	if (observer->source == SOURCE_BUDDYINFO)
+		return errmsg_set(err, -ENODATA, "there is no map without scans");
+	rc = read_zones(observer, zones, &nr, err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < nr; i++)
+		for (unsigned int o = 0; o < zones[i].nr_orders; o++)
+			sum.kernel += zones[i].nr_free[o] << o;
+	for (uint32_t i = 0; i < map->nr_blocks; i++)
+		sum.map += map->blocks[i].free_pages;
+	*totals = sum;
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "sluice/topology.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +13,11 @@
 #include "sluice/file.h"
 #include "sluice/units.h"
 
-#define MEMORY_DIR	    "sys/devices/system/memory"
-#define DEFAULT_SECTION	    (128 * MIB) /* SECTION_SIZE_BITS on x86-64 and arm64 with 4 KiB pages */
-#define MAX_SECTIONS	    (1U << 22)
-#define BUDDYINFO_MAX_BYTES (64 * 1024)
-#define ZONEINFO_MAX_BYTES  (4 * 1024 * 1024)
+#define MEMORY_DIR	       "sys/devices/system/memory"
+#define DEFAULT_SECTION	       (128 * MIB) /* SECTION_SIZE_BITS on x86-64 and arm64 with 4 KiB pages */
+#define MAX_SECTIONS	       (1U << 22)
+#define MAX_NODE	       1023 /* CONFIG_NODES_SHIFT is 10 at the most */
+#define PAGETYPEINFO_MAX_BYTES ((size_t)4 * 1024 * 1024)
 
 static unsigned int log2_exact(uint64_t value)
 {
@@ -29,18 +29,34 @@ static bool is_power_of_two(uint64_t value)
 	return value && !(value & (value - 1));
 }
 
+/* The single line of a file, without its newline: a number that lacks it may be cut off. */
+static int read_line(int root, const char *path, char *buf, size_t size, struct errmsg *err)
+{
+	char quoted[QUOTED_TEXT];
+	int len;
+
+	len = file_read(root, path, buf, size, err);
+	if (len < 0)
+		return len;
+	if (!len || strchr(buf, '\n') != buf + len - 1)
+		return errmsg_set(err, -EINVAL, "/%s: %s is not one whole line", path,
+				  text_quote(buf, quoted));
+	buf[len - 1] = '\0';
+	return 0;
+}
+
 /* "Page block order: 9" heads /proc/pagetypeinfo (mm/vmstat.c, pagetypeinfo_show()). */
 static int read_pageblock_order(int root, unsigned int *ret, struct errmsg *err)
 {
 	static const char path[] = "proc/pagetypeinfo";
 	unsigned int order;
 	char *text = NULL;
-	int rc;
+	int rc, used = 0;
 
-	rc = file_read_alloc(root, path, ZONEINFO_MAX_BYTES, &text, err);
+	rc = file_read_alloc(root, path, PAGETYPEINFO_MAX_BYTES, &text, err);
 	if (rc < 0)
 		return rc;
-	if (sscanf(text, "Page block order: %u", &order) != 1)
+	if (sscanf(text, "Page block order: %4u%n", &order, &used) != 1 || text[used] != '\n')
 		rc = errmsg_set(err, -EINVAL, "/%s: no line \"Page block order\"", path);
 	else if (order < 1 || order >= SLUICE_MAX_ORDERS)
 		rc = errmsg_set(err, -EINVAL, "/%s: page block order %u, allowed are 1 to %u", path,
@@ -55,17 +71,31 @@ static int read_kernel_version(int root, unsigned int *ret, struct errmsg *err)
 {
 	unsigned int major, minor;
 	char text[128];
-	int rc;
+	int rc, used = 0;
 
-	rc = file_read(root, "proc/sys/kernel/osrelease", text, sizeof(text), err);
-	if (rc < 0)
+	rc = read_line(root, "proc/sys/kernel/osrelease", text, sizeof(text), err);
+	if (rc)
 		return rc;
-	if (sscanf(text, "%u.%u", &major, &minor) != 2 || major > 999 || minor > 999)
+	if (sscanf(text, "%3u.%3u%n", &major, &minor, &used) != 2 || major > 999 || minor > 999 ||
+	    isdigit((unsigned char)text[used]))
 		return errmsg_set(err, -EINVAL,
 				  "/proc/sys/kernel/osrelease: \"%.40s\" is no kernel version",
 				  text);
 	*ret = major * 1000 + minor;
 	return 0;
+}
+
+static bool parse_node(char **at, unsigned int *node)
+{
+	unsigned long number;
+
+	if (!isdigit((unsigned char)**at))
+		return false;
+	number = strtoul(*at, at, 10);
+	if (number > MAX_NODE)
+		return false;
+	*node = (unsigned int)number;
+	return true;
 }
 
 /* A list of ranges as in cpulist files: "0-1,4". */
@@ -80,33 +110,31 @@ static int read_nodes(int root, struct topology *topology, struct errmsg *err)
 		topology->nodes[0] = 0;
 		return 0;
 	}
-	rc = file_read(root, path, text, sizeof(text), err);
-	if (rc < 0)
+	rc = read_line(root, path, text, sizeof(text), err);
+	if (rc)
 		return rc;
 	topology->nr_nodes = 0;
 	for (;;) {
 		unsigned int first, last;
-		int used = 0;
 
-		if (sscanf(at, "%u-%u%n", &first, &last, &used) != 2 || !used) {
-			if (sscanf(at, "%u%n", &first, &used) != 1 || !used)
-				goto nonsense;
-			last = first;
-		}
-		if (first > last || last >= 1024)
-			goto nonsense;
+		if (!parse_node(&at, &first))
+			break;
+		last = first;
+		if (*at == '-' && (at++, !parse_node(&at, &last)))
+			break;
+		if (first > last)
+			break;
 		for (unsigned int node = first; node <= last; node++) {
 			if (topology->nr_nodes == TOPOLOGY_MAX_NODES)
 				return errmsg_set(err, -E2BIG, "/%s: more than %d nodes", path,
 						  TOPOLOGY_MAX_NODES);
 			topology->nodes[topology->nr_nodes++] = node;
 		}
-		at += used;
-		if (*at != ',')
+		if (!*at)
 			return 0;
-		at++;
+		if (*at++ != ',')
+			break;
 	}
-nonsense:
 	return errmsg_set(err, -EINVAL, "/%s: \"%.60s\" is no list of nodes", path, text);
 }
 
@@ -155,36 +183,39 @@ static int add_memory_block(int root, struct topology *topology, const char *nam
 	if (parse_int(name + strlen("memory"), 0, MAX_SECTIONS - 1, &number, NULL) < 0)
 		return 0; /* "memory_failure" and others that are no block */
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRId64 "/state", number);
-	rc = file_read(root, path, state, sizeof(state), err);
+	rc = read_line(root, path, state, sizeof(state), err);
 	if (rc == -ENOENT || rc == -ENODEV)
 		return 0; /* removed while we look */
-	if (rc < 0)
+	if (rc)
 		return rc;
-	if (strcmp(state, "online\n") != 0 && strcmp(state, "online") != 0)
+	if (strcmp(state, "online"))
 		return 0; /* offline, going-offline: its memory map may hold garbage */
 	return add_online(topology, (uint64_t)number, err);
 }
 
-/* Memory hotplug knows which sections are online. */
+static int is_memory(const struct dirent *entry)
+{
+	return !strncmp(entry->d_name, "memory", strlen("memory"));
+}
+
+/*
+ * Memory hotplug knows which sections are online. Sorted by number, so that the
+ * ranges do not first come in more pieces than there are in the end.
+ */
 static int read_memory_blocks(int root, struct topology *topology, struct errmsg *err)
 {
-	struct dirent *entry;
-	DIR *dir = NULL;
-	int fd, rc = 0;
+	struct dirent **entries;
+	int nr, rc = 0;
 
-	fd = openat(root, MEMORY_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd >= 0)
-		dir = fdopendir(fd);
-	if (!dir) {
-		rc = errmsg_set(err, -errno, "/%s: %m", MEMORY_DIR);
-		if (fd >= 0)
-			close(fd);
-		return rc;
+	nr = scandirat(root, MEMORY_DIR, &entries, is_memory, versionsort);
+	if (nr < 0)
+		return errmsg_set(err, -errno, "/%s: %m", MEMORY_DIR);
+	for (int i = 0; i < nr; i++) {
+		if (!rc)
+			rc = add_memory_block(root, topology, entries[i]->d_name, err);
+		free(entries[i]);
 	}
-	while (!rc && (entry = readdir(dir)))
-		if (!strncmp(entry->d_name, "memory", strlen("memory")))
-			rc = add_memory_block(root, topology, entry->d_name, err);
-	closedir(dir);
+	free(entries);
 	if (!rc && !topology->nr_ranges)
 		rc = errmsg_set(err, -EINVAL, "/%s: no memory block is online", MEMORY_DIR);
 	return rc;
@@ -198,6 +229,9 @@ static int sections_from_zones(int root, struct topology *topology, struct errms
 	int rc;
 
 	topology->section_order = log2_exact(DEFAULT_SECTION / topology->page_size);
+	/* arm64 with 64 KiB pages has pageblocks of 512 MiB, and SECTION_SIZE_BITS is 29 */
+	if (topology->section_order < topology->pageblock_order)
+		topology->section_order = topology->pageblock_order;
 	rc = zones_read_text(root, zones, &nr, err);
 	for (unsigned int i = 0; !rc && i < nr; i++) {
 		const uint64_t first = zones[i].start_pfn >> topology->section_order;
@@ -211,6 +245,8 @@ static int sections_from_zones(int root, struct topology *topology, struct errms
 			rc = add_online(topology, s, err);
 		}
 	}
+	if (!rc && !topology->nr_ranges)
+		rc = errmsg_set(err, -EINVAL, "/proc/zoneinfo: no zone spans any page");
 	return rc;
 }
 
@@ -223,11 +259,11 @@ static int read_sections(int root, struct topology *topology, struct errmsg *err
 
 	if (!file_exists(root, path))
 		return sections_from_zones(root, topology, err);
-	rc = file_read(root, path, text, sizeof(text), err);
-	if (rc < 0)
+	rc = read_line(root, path, text, sizeof(text), err);
+	if (rc)
 		return rc;
 	size = strtoull(text, &end, 16); /* printed as %lx */
-	if (end == text || (*end && *end != '\n') || !is_power_of_two(size) ||
+	if (!isxdigit((unsigned char)*text) || *end || !is_power_of_two(size) ||
 	    size < topology->page_size << topology->pageblock_order || size > 1ULL << 40)
 		return errmsg_set(err, -EINVAL,
 				  "/%s: \"%.30s\" is no block size (a power of two in hexadecimal, "

@@ -15,6 +15,19 @@
 #define ZONEINFO	    "proc/zoneinfo"
 #define BUDDYINFO_MAX_BYTES ((size_t)64 * 1024)
 #define ZONEINFO_MAX_BYTES  ((size_t)4 * 1024 * 1024)
+#define MAX_NODE	    1023 /* CONFIG_NODES_SHIFT is 10 at the most */
+
+/* Cuts off the first line; NULL if there is no whole one: its last number may be cut off. */
+static char *next_line(char **text)
+{
+	char *line = *text, *end = strchr(line, '\n');
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*text = end + 1;
+	return line;
+}
 
 /* "Node 0, zone      DMA": the rest of the line is at *rest. */
 static bool parse_zone_title(const char *line, struct sluice_zone_info *zone, const char **rest)
@@ -23,7 +36,7 @@ static bool parse_zone_title(const char *line, struct sluice_zone_info *zone, co
 	char name[16];
 	int used = 0;
 
-	if (sscanf(line, "Node %u, zone %15s%n", &node, name, &used) != 2 || !used)
+	if (sscanf(line, "Node %4u, zone %15s%n", &node, name, &used) != 2 || node > MAX_NODE)
 		return false;
 	*zone = (struct sluice_zone_info){ .node = node };
 	memcpy(zone->name, name, sizeof(zone->name));
@@ -60,20 +73,17 @@ static int read_buddyinfo(int root, struct sluice_zone_info *zones, unsigned int
 			  struct errmsg *err)
 {
 	char *text = NULL, *line, *next;
-	unsigned int count = 0, number = 0;
+	unsigned int count = 0;
 	int rc;
 
 	rc = file_read_alloc(root, BUDDYINFO, BUDDYINFO_MAX_BYTES, &text, err);
 	if (rc < 0)
 		return rc;
 	rc = 0;
-	for (line = text; line && *line; line = next) {
+	next = text;
+	while ((line = next_line(&next))) {
 		const char *orders;
 
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
-		number++;
 		if (count == SLUICE_MAX_ZONES) {
 			rc = errmsg_set(err, -E2BIG, "/%s: more than %d zones", BUDDYINFO,
 					SLUICE_MAX_ZONES);
@@ -84,15 +94,17 @@ static int read_buddyinfo(int root, struct sluice_zone_info *zones, unsigned int
 		    zones[count].nr_orders != zones[0].nr_orders) {
 			rc = errmsg_set(err, -EINVAL,
 					"/%s:%u: \"%.60s\" is no zone with its counts per order",
-					BUDDYINFO, number, line);
+					BUDDYINFO, count + 1, line);
 			goto out;
 		}
 		count++;
 	}
-	if (count)
-		*nr = count;
-	else
+	if (*next)
+		rc = errmsg_set(err, -EINVAL, "/%s: its last line is cut off", BUDDYINFO);
+	else if (!count)
 		rc = errmsg_set(err, -EINVAL, "/%s: no zone", BUDDYINFO);
+	else
+		*nr = count;
 out:
 	free(text);
 	return rc;
@@ -178,10 +190,8 @@ static int read_zoneinfo(int root, struct sluice_zone_info *zones, unsigned int 
 	rc = file_read_alloc(root, ZONEINFO, ZONEINFO_MAX_BYTES, &text, err);
 	if (rc < 0)
 		return rc;
-	for (line = text; line && *line; line = next) {
-		next = strchr(line, '\n');
-		if (next)
-			*next++ = '\0';
+	next = text;
+	while ((line = next_line(&next))) {
 		if (parse_zone_title(line, &title, NULL))
 			zone = find_zone(zones, nr, &title);
 		else if (zone)

@@ -20,17 +20,18 @@
 /* Backlog of the zones against their thresholds; those without their own share the general. */
 struct backlog {
 	uint64_t ripe;	  /* bytes that count */
+	uint64_t own;	  /* bytes of these in zones with a start or stop of their own */
 	uint64_t young;	  /* bytes that are too young */
 	uint64_t gated;	  /* bytes behind a shut zone gate */
 	uint64_t ignored; /* bytes in zones that are configured away */
 	bool start;	  /* some group has reached its start */
 	bool stop;	  /* every group is at or below its stop */
 	char who[48];	  /* the group that reached start: "all zones", "node 0 Normal" */
-	uint64_t who_bytes, who_start;
+	uint64_t who_bytes, who_start, who_age;
 };
 
 static void judge(struct backlog *backlog, uint64_t bytes, uint64_t start, uint64_t stop,
-		  const char *who)
+		  uint64_t min_age, const char *who)
 {
 	if (bytes > stop)
 		backlog->stop = false;
@@ -40,6 +41,7 @@ static void judge(struct backlog *backlog, uint64_t bytes, uint64_t start, uint6
 	snprintf(backlog->who, sizeof(backlog->who), "%s", who);
 	backlog->who_bytes = bytes;
 	backlog->who_start = start;
+	backlog->who_age = min_age;
 }
 
 /* Unreported bytes of a zone whether or not its gate is open. */
@@ -78,11 +80,13 @@ static void measure(const struct policy_input *input, unsigned int order, struct
 			shared += ripe;
 			continue;
 		}
+		backlog->own += ripe;
 		snprintf(who, sizeof(who), "node %u %s", zone->info.node, zone->info.name);
 		judge(backlog, ripe, own->has_start ? own->start : general->start,
-		      own->has_stop ? own->stop : general->stop, who);
+		      own->has_stop ? own->stop : general->stop,
+		      own->has_min_age ? own->min_age : general->min_age, who);
 	}
-	judge(backlog, shared, general->start, general->stop, "all zones");
+	judge(backlog, shared, general->start, general->stop, general->min_age, "all zones");
 }
 
 static void hold(const struct policy_input *input, struct decision *decision)
@@ -104,6 +108,7 @@ static const char *rest(const struct backlog *backlog, char *buf, size_t size)
 		{ backlog->young, "too young" },
 		{ backlog->gated, "behind a zone gate" },
 		{ backlog->ignored, "in ignored zones" },
+		{ backlog->own, "in zones with their own start and stop" },
 	};
 	size_t used = 0;
 
@@ -118,6 +123,17 @@ static const char *rest(const struct backlog *backlog, char *buf, size_t size)
 	return buf;
 }
 
+/* Reported bytes at the orders of the release: those that every scan knows. */
+static uint64_t reported(const struct snapshot *snap, unsigned int order)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		for (unsigned int o = order; o < snap->nr_orders; o++)
+			bytes += snap->zones[i].orders[o].reported * (snap->page_size << o);
+	return bytes;
+}
+
 static void begin(const struct policy_input *input, const struct backlog *backlog,
 		  unsigned int order, struct policy_state *state, struct decision *decision)
 {
@@ -125,10 +141,10 @@ static void begin(const struct policy_input *input, const struct backlog *backlo
 
 	*state = (struct policy_state){
 		.releasing = true,
-		.kicks = 1,
+		.kicks = input->config->kick,
 		.began_with = backlog->ripe + backlog->young,
 		.least_left = backlog->ripe + backlog->young,
-		.reported = snapshot_reported(input->snap),
+		.reported = reported(input->snap, order),
 		.progress_ns = input->now_ns,
 	};
 	*decision = (struct decision){
@@ -137,11 +153,10 @@ static void begin(const struct policy_input *input, const struct backlog *backlo
 		.kick = input->config->kick,
 		.delay = input->config->delay_release,
 	};
-	decision_reason(decision,
-			"%s: %s free and unreported at order %u+ for %s or longer, start is %s",
-			backlog->who, format_size(backlog->who_bytes, found), order,
-			format_duration(input->config->threshold.min_age, age),
-			format_size(backlog->who_start, start));
+	decision_reason(
+		decision, "%s: %s free and unreported at order %u+ for %s or longer, start is %s",
+		backlog->who, format_size(backlog->who_bytes, found), order,
+		format_duration(backlog->who_age, age), format_size(backlog->who_start, start));
 }
 
 static void wait_for_start(const struct policy_input *input, const struct backlog *backlog,
@@ -149,14 +164,15 @@ static void wait_for_start(const struct policy_input *input, const struct backlo
 			   struct decision *decision)
 {
 	const uint64_t cooldown = input->config->threshold.cooldown;
-	char ripe[UNITS_TEXT], start[UNITS_TEXT], left[UNITS_TEXT], more[96];
+	const uint64_t shared = backlog->ripe - backlog->own;
+	char ripe[UNITS_TEXT], start[UNITS_TEXT], left[UNITS_TEXT], more[160];
 
 	if (state->cooldown_from && input->now_ns - state->cooldown_from < cooldown) {
 		hold(input, decision);
 		decision_reason(
 			decision, "cooldown: %s left; %s unreported at order %u+%s",
 			format_duration(cooldown - (input->now_ns - state->cooldown_from), left),
-			format_size(backlog->ripe, ripe), order, rest(backlog, more, sizeof(more)));
+			format_size(shared, ripe), order, rest(backlog, more, sizeof(more)));
 		return;
 	}
 	if (backlog->start) {
@@ -165,7 +181,7 @@ static void wait_for_start(const struct policy_input *input, const struct backlo
 	}
 	hold(input, decision);
 	decision_reason(decision, "%s unreported at order %u+, start is %s%s",
-			format_size(backlog->ripe, ripe), order,
+			format_size(shared, ripe), order,
 			format_size(input->config->threshold.start, start),
 			rest(backlog, more, sizeof(more)));
 }
@@ -180,12 +196,12 @@ static void end(const struct policy_input *input, struct policy_state *state)
  * guest frees more, and so may what is reported shrink, because the guest
  * allocates: either that moves in the right direction is progress.
  */
-static void note_progress(const struct policy_input *input, uint64_t left,
+static void note_progress(const struct policy_input *input, uint64_t left, unsigned int order,
 			  struct policy_state *state)
 {
-	const uint64_t reported = snapshot_reported(input->snap);
+	const uint64_t now_reported = reported(input->snap, order);
 
-	if (left < state->least_left || reported > state->reported || !input->acting) {
+	if (left < state->least_left || now_reported > state->reported || !input->acting) {
 		state->progress_ns = input->now_ns;
 		state->kicks = 0;
 	}
@@ -193,7 +209,7 @@ static void note_progress(const struct policy_input *input, uint64_t left,
 		state->least_left = left;
 	if (left > state->began_with)
 		state->began_with = left;
-	state->reported = reported;
+	state->reported = now_reported;
 }
 
 /* Kicks again, or gives up, after a pass without progress. */
@@ -219,9 +235,9 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 {
 	/* a pass starts one delay after the kick, and a scan sees it one interval later */
 	const uint64_t patience = input->pass_delay + 2 * input->config->interval;
-	char left[UNITS_TEXT], began[UNITS_TEXT], stop[UNITS_TEXT], more[96];
+	char left[UNITS_TEXT], began[UNITS_TEXT], stop[UNITS_TEXT], more[160];
 
-	note_progress(input, backlog->ripe + backlog->young, state);
+	note_progress(input, backlog->ripe + backlog->young, order, state);
 	format_size(backlog->ripe + backlog->young, left);
 	format_size(state->began_with, began);
 	format_size(input->config->threshold.stop, stop);

@@ -36,6 +36,7 @@ MEMORY_MIB = 1024
 GUESTS_AT_ONCE = 2  # they mostly wait
 RSS_LIMIT_KIB = 8 * 1024
 BLOCK_ORDER = 9  # pageblock order of x86-64
+DRIFT_LIMIT = 512  # pages; exact but for compaction and failed trylocks
 CAPACITY = 32  # PAGE_REPORTING_CAPACITY
 
 
@@ -414,6 +415,30 @@ def check_reload_error(guest: Guest) -> None:
         assert sluice.status()["mode"] == "control" and order_knob(guest) == knob
 
 
+# --- events ---------------------------------------------------------------------------------------
+
+def check_events(guest: Guest) -> str:
+    """Between scans events alone keep the map at the kernel's totals, with memory in use too."""
+    text = config("observe", interval="1h") + 'full_interval = "0"; events = "all";\n'
+    taken = 200
+    with Sluice(guest, text) as sluice:
+        start = sluice.status()["map"]
+        pid = guest.spawn(f"workload fill {taken}", "/tmp/fill")
+        guest.wait_for(lambda: "filled" in guest.check("cat /tmp/fill"), 120, what="filled memory")
+        full = sluice.status()["map"]
+        guest.stop(pid)
+        guest.check("for i in $(seq 200); do /bin/true; done", timeout=120)
+        end = sluice.status()
+    fallen = (start["map_pages"] - full["map_pages"]) * 4096 / MIB
+    # what the per-CPU lists held was off the buddy lists before
+    assert fallen > 0.5 * taken, f"the map fell by {fallen:.0f} of {taken} MiB"
+    drifts = [found["drift_pages"] for found in (start, full, end["map"])]
+    assert all(abs(drift) <= DRIFT_LIMIT for drift in drifts), f"{drifts} pages, {end['events']}"
+    assert end["events"]["unknown"] == 0, end["events"]
+    return (f"drift {drifts} pages after the scan, with {taken} MiB taken, and freed; "
+            f"{end['events']['allocs'] + end['events']['drains']} events")
+
+
 # --- size ------------------------------------------------------------------------------------------
 
 def check_size(guest: Guest) -> str:
@@ -459,6 +484,7 @@ def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
         ("mode dry-run writes nothing", lambda: check_quiet_mode(guest, "dry-run")),
         ("mode control is traced, without prctl", lambda: check_control_is_traced(guest)),
         ("threshold holds, then gives back", lambda: check_threshold(guest)),
+        ("events keep the map", lambda: check_events(guest)),
         ("a bad reload changes nothing", lambda: check_reload_error(guest)),
         ("resident memory", lambda: check_size(guest)),
     ]
