@@ -77,7 +77,8 @@ void log_at(enum log_level level, const char *fmt, ...)
 		return;
 	if (log_sink == SINK_UNKNOWN)
 		log_sink = stderr_is_journal() ? SINK_JOURNAL : SINK_PLAIN;
-	strcpy(line, log_sink == SINK_JOURNAL ? journal_prefix[level] : plain_prefix[level]);
+	snprintf(line, sizeof(line), "%s",
+		 log_sink == SINK_JOURNAL ? journal_prefix[level] : plain_prefix[level]);
 	errno = saved_errno; /* for %m */
 	va_start(args, fmt);
 	len = format_message(line, fmt, args);

@@ -241,7 +241,7 @@ char *format_size(uint64_t bytes, char buf[UNITS_TEXT])
 char *format_duration(uint64_t ns, char buf[UNITS_TEXT])
 {
 	if (!ns) {
-		strcpy(buf, "0 s");
+		snprintf(buf, UNITS_TEXT, "0 s");
 		return buf;
 	}
 	return format_scaled(ns, duration_units, ARRAY_SIZE(duration_units), buf);
@@ -252,7 +252,7 @@ static char *format_exact(uint64_t value, const struct scale *scale, char buf[32
 	size_t i = scale->nr_units;
 
 	if (!value) {
-		strcpy(buf, "0");
+		snprintf(buf, 32, "0");
 		return buf;
 	}
 	while (--i > 0) {

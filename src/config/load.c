@@ -41,13 +41,13 @@ static char *describe(const config_setting_t *setting, char buf[QUOTED_TEXT])
 		text_quote(text ? text : "", buf);
 		break;
 	case CONFIG_TYPE_GROUP:
-		strcpy(buf, "{ ... }");
+		snprintf(buf, QUOTED_TEXT, "{ ... }");
 		break;
 	case CONFIG_TYPE_LIST:
-		strcpy(buf, "( ... )");
+		snprintf(buf, QUOTED_TEXT, "( ... )");
 		break;
 	default:
-		strcpy(buf, "[ ... ]");
+		snprintf(buf, QUOTED_TEXT, "[ ... ]");
 		break;
 	}
 	return buf;

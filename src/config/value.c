@@ -63,7 +63,7 @@ static bool set_word(const struct option *option, const char *text, void *base)
 	if (word < 0)
 		return false;
 	if (option->type == OPTION_NAME)
-		strcpy(option_member(option, base), option->words[word]);
+		snprintf(option_member(option, base), CONFIG_ZONE_NAME, "%s", option->words[word]);
 	else
 		store_int(option, option->type == OPTION_ORDER ? -1 - word : word, base);
 	return mark_set(option, base);

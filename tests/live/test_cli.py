@@ -131,11 +131,13 @@ def assert_hist(hist: dict[str, Any]) -> None:
 # --- with and without a daemon -------------------------------------------------------------------
 
 def check_json_with_daemon(daemon: Daemon) -> None:
-    """--json before the command, and behind hist; every answer is JSON of version 1."""
+    """--json before the command, and behind it; every answer is JSON of version 1."""
     status = document(daemon.client("--json", "status"))
     assert STATUS_KEYS <= status.keys(), STATUS_KEYS - status.keys()
     assert_hist(document(daemon.client("--json", "hist")))
     assert_hist(document(daemon.client("hist", "--json")))
+    assert document(daemon.client("status", "--json")).keys() == status.keys()
+    assert document(daemon.client("probe", "--json"))["findings"]
     probe = document(daemon.client("--json", "probe"))
     assert {"kernel", "reporting", "findings"} <= probe.keys(), probe.keys()
     names = [finding["name"] for finding in probe["findings"]]
@@ -234,6 +236,7 @@ def check_check() -> None:
             path.chmod(0o644)
         run = partial(run_as_nobody, SLUICE)
         assert assert_text(run("check", str(good))) == f"{good}: ok\n"
+        assert document(run("check", str(good), "--json"))["ok"] is True
         found = document(run("--json", "check", str(good)))
         assert found["ok"] is True and found["errors"] == [], found
         assert found["file"] == str(good)

@@ -327,6 +327,8 @@ def check_half_lines() -> str:
             for connection in silent:
                 connection.sendall(b'{"request":')
             started = time.monotonic()
+            client = daemon.client("status")
+            assert client.returncode == 0 or "busy" in client.stderr, client
             status = wait_for(lambda: status_or_none(daemon), "room for another client",
                               IDLE_SECONDS + 25)
             waited = time.monotonic() - started

@@ -154,7 +154,8 @@ def run(demo: Demo) -> dict[str, int]:
     full = guest.host_resident()
     reported = demo.status()["tally"]["reported_bytes"]
     guest.stop(workload)
-    demo.sample(f"the workload has freed its {FILL_MIB} MiB: the host does not know yet", always=True)
+    demo.sample(f"the workload has freed its {FILL_MIB} MiB: the host does not know yet",
+                always=True)
     demo.watch(f"{FILL_MIB} MiB were freed", 40, until="done:")
     demo.sample("the host has its memory back", always=True)
     reported = demo.status()["tally"]["reported_bytes"] - reported

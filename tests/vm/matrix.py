@@ -153,7 +153,7 @@ def fill_and_free(guest: Guest, mib: int) -> None:
     assert guest.stop(pid) == 0, "workload failed"
 
 
-# --- (1) what is shown is what is ----------------------------------------------------------------
+# --- (1) what is shown is what is -----------------------------------------------------------------
 
 def parse_buddyinfo(text: str) -> dict[tuple[int, str], list[int]]:
     """{(node, zone): free extents by order}."""
@@ -205,7 +205,7 @@ def check_agreement(guest: Guest) -> str:
     return f"{equal} of {quiet} quiet looks equal, order by order; source {source}"
 
 
-# --- (3) modes that must not act -------------------------------------------------------------------
+# --- (3) modes that must not act ------------------------------------------------------------------
 
 def trace_of(guest: Guest, text: str) -> str:
     """System calls of a daemon that starts, decides, reloads and ends under strace.
@@ -257,7 +257,7 @@ def check_control_is_traced(guest: Guest) -> str:
     return f"{len(found)} writes, no prctl in {len(trace.splitlines())} system calls"
 
 
-# --- (2) threshold -------------------------------------------------------------------------------
+# --- (2) threshold --------------------------------------------------------------------------------
 
 def check_held(guest: Guest, sluice: Sluice, before: dict[str, Any]) -> int:
     """Below `start`: no release, the knob holds; returns bytes that wait, and none were reported
@@ -439,7 +439,7 @@ def check_events(guest: Guest) -> str:
             f"{end['events']['allocs'] + end['events']['drains']} events")
 
 
-# --- size ------------------------------------------------------------------------------------------
+# --- size -----------------------------------------------------------------------------------------
 
 def check_size(guest: Guest) -> str:
     """The daemon's resident memory stays small, start-up peak aside."""

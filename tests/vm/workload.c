@@ -203,7 +203,7 @@ static time_t now(void)
 
 static int run_fill(size_t size, const struct options *options, size_t page, int signals)
 {
-	struct area area;
+	struct area area = { 0 };
 	int ret;
 
 	ret = area_map(&area, size, options->advice);
@@ -224,7 +224,7 @@ static int run_churn(size_t size, unsigned long seconds, int advice, size_t page
 {
 	time_t end = now() + (time_t)seconds;
 	unsigned long cycles = 0;
-	struct area area;
+	struct area area = { 0 };
 	int ret;
 
 	while (now() < end && !interrupted(signals)) {
@@ -243,7 +243,7 @@ static int run_churn(size_t size, unsigned long seconds, int advice, size_t page
 
 static int run_fragment(size_t size, const struct options *options, size_t page, int signals)
 {
-	struct area area;
+	struct area area = { 0 };
 	int ret;
 
 	ret = area_map(&area, size, MADV_NOHUGEPAGE);
