@@ -33,7 +33,7 @@ VM_SECONDS = 3000
 
 OUTCOME = re.compile(r"(not )?ok\b *\d*(?: +-)? *(.*)")
 SKIP = re.compile(r"(.*?) *# *SKIP\b *(.*)", re.IGNORECASE)
-PLAN = re.compile(r"1\.\.(\d+)")
+PLAN = re.compile(r"1\.\.(\d+) *(?:# *SKIP\b *(.*))?", re.IGNORECASE)
 
 # Leaks, reads behind the end of strings and uses after a return fail a unit test.
 SANITIZERS = {
@@ -182,6 +182,8 @@ class TapReader:
         """One line of its output."""
         if plan := PLAN.fullmatch(line):
             self._plan = int(plan[1])
+            if self._plan == 0:
+                self._step.skipped.append(f"{self._program}: {plan[2] or 'no reason given'}")
         elif outcome := OUTCOME.fullmatch(line):
             self._seen += 1
             self._count(outcome[1] is None, outcome[2])

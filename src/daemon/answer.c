@@ -23,6 +23,11 @@ static json_t *number(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
+static void add(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value);
+}
+
 static json_t *notes_json(const struct daemon *daemon)
 {
 	json_t *notes = json_array();
@@ -111,24 +116,27 @@ static json_t *status_json(const struct daemon *daemon)
 {
 	const struct config *config = &daemon->config;
 	struct reporting reporting;
+	json_t *status;
 
 	/* as it is now: the tick's own reading is older than what the tick then wrote */
 	reporting_read(daemon->root, observer_topology(daemon->observer), &reporting);
-	return json_pack(
-		"{s:i, s:s, s:i, s:o, s:s, s:s, s:s, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, "
-		"s:o, s:o}",
-		"version", JSON_VERSION, "sluice", SLUICE_VERSION, "pid", (int)getpid(),
-		"uptime_ms", number((daemon_now() - daemon->start_ns) / NSEC_PER_MSEC), "config",
-		daemon->config_path, "mode", config_mode_name(config->mode), "strategy",
-		config_strategy_name(config->strategy), "interval_ms",
-		number(daemon_next_tick(daemon) / NSEC_PER_MSEC), "source",
-		scan_source_name(observer_source(daemon->observer)), "event_level",
-		observer_has_events(daemon->observer) ? config_events_name(config->events) : "off",
-		"reporting", reporting_json(&reporting), "control", control_json(daemon),
-		"decision", decision_json(daemon), "memory",
-		daemon->have_snapshot ? memory_json(&daemon->snap) : json_null(), "tally",
-		tally_json(&daemon->tally), "map", map_json(daemon), "events", events_json(daemon),
-		"notes", notes_json(daemon));
+	status = json_pack(
+		"{s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:s}", "version", JSON_VERSION, "sluice",
+		SLUICE_VERSION, "pid", (int)getpid(), "config", daemon->config_path, "mode",
+		config_mode_name(config->mode), "strategy", config_strategy_name(config->strategy),
+		"source", scan_source_name(observer_source(daemon->observer)), "event_level",
+		observer_has_events(daemon->observer) ? config_events_name(config->events) : "off");
+	add(status, "uptime_ms", number((daemon_now() - daemon->start_ns) / NSEC_PER_MSEC));
+	add(status, "interval_ms", number(daemon_next_tick(daemon) / NSEC_PER_MSEC));
+	add(status, "reporting", reporting_json(&reporting));
+	add(status, "control", control_json(daemon));
+	add(status, "decision", decision_json(daemon));
+	add(status, "memory", daemon->have_snapshot ? memory_json(&daemon->snap) : json_null());
+	add(status, "tally", tally_json(&daemon->tally));
+	add(status, "map", map_json(daemon));
+	add(status, "events", events_json(daemon));
+	add(status, "notes", notes_json(daemon));
+	return status;
 }
 
 static json_t *hist_json(struct daemon *daemon)

@@ -439,6 +439,36 @@ def check_events(guest: Guest) -> str:
             f"{end['events']['allocs'] + end['events']['drains']} events")
 
 
+# --- fallbacks ------------------------------------------------------------------------------------
+
+def check_steps_down(guest: Guest) -> str:
+    """Without BTF scans read kpageflags, without that totals are left: each said once, with what
+    is lost; and a strategy that can't decide leaves the knob alone."""
+    before = order_knob(guest)
+    guest.check("mkdir -p /tmp/empty && mount -o bind /tmp/empty /sys/kernel/btf")
+    try:
+        with Sluice(guest, config("observe")) as sluice:
+            notes = sluice.status()["notes"]
+            assert sluice.status()["source"] == "kpageflags", notes
+            assert len(notes) == 1 and "CONFIG_DEBUG_INFO_BTF" in notes[0], notes
+            assert eligible(sluice.hist()) + reported(sluice.hist()) > 0
+        guest.check("mount -o bind /dev/null /proc/kpageflags")
+        with Sluice(guest, config(start="16MiB", stop="4MiB")) as sluice:
+            status, hist = sluice.status(), sluice.hist()
+            assert status["source"] == "buddyinfo", status["notes"]
+            assert len(status["notes"]) == 2, status["notes"]
+            assert "/proc/kpageflags is not used" in status["notes"][1], status["notes"]
+            assert sluice.log().count("/proc/kpageflags is not used") == 1, "said more than once"
+            assert status["decision"]["action"] == "leave", status["decision"]
+            assert all(entry["reported_extents"] is None
+                       for zone in hist["zones"] for entry in zone["orders"])
+            assert "can't be seen" in guest.check("sluice hist")
+            assert order_knob(guest) == before
+    finally:
+        guest.run("umount /proc/kpageflags; umount /sys/kernel/btf")
+    return status["notes"][1]
+
+
 # --- size -----------------------------------------------------------------------------------------
 
 def check_size(guest: Guest) -> str:
@@ -484,6 +514,7 @@ def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
         ("mode dry-run writes nothing", lambda: check_quiet_mode(guest, "dry-run")),
         ("mode control is traced, without prctl", lambda: check_control_is_traced(guest)),
         ("threshold holds, then gives back", lambda: check_threshold(guest)),
+        ("steps down and says so", lambda: check_steps_down(guest)),
         ("events keep the map", lambda: check_events(guest)),
         ("a bad reload changes nothing", lambda: check_reload_error(guest)),
         ("resident memory", lambda: check_size(guest)),
