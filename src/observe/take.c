@@ -145,15 +145,33 @@ static void counts_from_totals(struct snapshot *snap)
 			snap->zones[i].orders[o].free = snap->zones[i].info.nr_free[o];
 }
 
+/* Scans every zone; the totals are those right after, as close to the counts as can be. */
+static int counts_from_scan(struct observer *observer, struct snapshot *snap, struct errmsg *err)
+{
+	struct sluice_zone_info after[SLUICE_MAX_ZONES];
+	unsigned int nr_after = 0;
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < snap->nr_zones; i++)
+		rc = scan_zone(observer, i, snap, err);
+	if (!rc)
+		rc = read_zones(observer, after, &nr_after, err);
+	if (rc)
+		return rc;
+	if (nr_after != snap->nr_zones)
+		return errmsg_set(err, -EAGAIN, "zones came or went during the scan");
+	for (unsigned int i = 0; i < snap->nr_zones; i++) {
+		snap->zones[i].info = after[i];
+		count_young(observer, &snap->zones[i], snap->time_ns);
+	}
+	return 0;
+}
+
 int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *ret,
 		      struct errmsg *err)
 {
-	struct sluice_zone_info before[SLUICE_MAX_ZONES], after[SLUICE_MAX_ZONES];
-	struct snapshot taken, *snap = &taken;
-	unsigned int nr_after = 0;
-	int rc;
-
-	*snap = (struct snapshot){
+	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
+	struct snapshot snap = {
 		.time_ns = now_ns(),
 		.depth = depth,
 		.source = observer->source,
@@ -162,32 +180,23 @@ int observer_snapshot(struct observer *observer, enum scan_depth depth, struct s
 		.pageblock_order = observer->topology.pageblock_order,
 		.reporting_order = read_reporting_order(observer),
 	};
-	rc = read_zones(observer, before, &snap->nr_zones, err);
+	int rc;
+
+	rc = read_zones(observer, zones, &snap.nr_zones, err);
 	if (rc)
 		return rc;
-	for (unsigned int i = 0; i < snap->nr_zones; i++)
-		snap->zones[i].info = before[i];
-	if (snap->source == SOURCE_BUDDYINFO) {
-		counts_from_totals(snap);
-	} else {
-		for (unsigned int i = 0; !rc && i < snap->nr_zones; i++)
-			rc = scan_zone(observer, i, snap, err);
-		if (!rc)
-			rc = read_zones(observer, after, &nr_after, err);
-		if (rc)
-			return rc;
-		if (nr_after != snap->nr_zones)
-			return errmsg_set(err, -EAGAIN, "zones came or went during the scan");
-	}
-	for (unsigned int i = 0; i < snap->nr_zones; i++) {
-		if (nr_after)
-			snap->zones[i].info = after[i];
-		if (snap->source != SOURCE_BUDDYINFO)
-			count_young(observer, &snap->zones[i], snap->time_ns);
-		snap->zones[i].drift = zone_drift(snap, &snap->zones[i]);
-	}
-	snap->cost_ns = now_ns() - snap->time_ns;
-	*ret = taken;
+	for (unsigned int i = 0; i < snap.nr_zones; i++)
+		snap.zones[i].info = zones[i];
+	if (snap.source == SOURCE_BUDDYINFO)
+		counts_from_totals(&snap);
+	else
+		rc = counts_from_scan(observer, &snap, err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < snap.nr_zones; i++)
+		snap.zones[i].drift = zone_drift(&snap, &snap.zones[i]);
+	snap.cost_ns = now_ns() - snap.time_ns;
+	*ret = snap;
 	return 0;
 }
 
