@@ -51,7 +51,7 @@ COMMENT_OR_STRING = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.
 VERSION_TEST = re.compile(r"^\s*#\s*(?:el)?if.*(?:LINUX_VERSION|KERNEL_VERSION|UTS_RELEASE)")
 SPDX = "SPDX-License-Identifier: GPL-2.0-only"
 SPDX_LINES = 3
-SHELL = re.compile(r"#!(?:/usr/bin/env |/bin/|/usr/bin/|/bin/busybox )(?:sh|dash)\b")
+SHELL = re.compile(rb"#!(?:/usr/bin/env |/bin/|/usr/bin/|/bin/busybox )(?:sh|dash)\b")
 
 
 @functools.cache
@@ -147,7 +147,8 @@ def check_cppcheck() -> str:
 def check_shell() -> str:
     """sh -n takes every shell script."""
     paths = [path for path in files()
-             if path.suffix == ".sh" or (not path.suffix and SHELL.match(text_of(path)))]
+             if path.suffix == ".sh"
+             or not path.suffix and SHELL.match((REPOSITORY / path).read_bytes())]
     problems = []
     for path in paths:
         done = run("sh", "-n", path)

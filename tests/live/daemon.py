@@ -133,11 +133,12 @@ class Daemon:
     """A daemon that runs from `with` (or start()) until the end of the block (or stop()).
 
     `folder`, if given, stays; it holds the configuration, the log and the runtime directory.
-    `prefix` is a command line that the daemon's is appended to.
+    `prefix` is a command line that the daemon's is appended to; `stderr` replaces the log.
     """
 
     def __init__(self, text: str, *, folder: Path | None = None,
-                 env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> None:
+                 env: Mapping[str, str] | None = None, prefix: Sequence[str] = (),
+                 stderr: int | None = None) -> None:
         self._temporary = None
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="sluice-live-")
@@ -151,6 +152,7 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self._env = plain_environment(env)
         self._prefix = list(prefix)
+        self._stderr = stderr
         self.write_config(text)
 
     def __enter__(self) -> Self:
@@ -176,7 +178,8 @@ class Daemon:
             self.process = subprocess.Popen(
                 [*self._prefix, str(SLUICED), "--config", str(self.config_path),
                  "--runtime-dir", str(self.runtime)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env, cwd="/",
+                stdin=subprocess.DEVNULL, stdout=log, env=self._env, cwd="/",
+                stderr=log if self._stderr is None else self._stderr,
                 start_new_session=True, preexec_fn=die_with_parent())
 
     def wait_decision(self) -> None:
@@ -238,6 +241,8 @@ class Daemon:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"sluiced takes no connection within {timeout:g} s")
                 time.sleep(0.01)
+            if code and self.process is not None and not self.alive():
+                raise RuntimeError(f"sluiced has ended: status {self.process.returncode}")
             if code:
                 raise OSError(code, os.strerror(code))
         except BaseException:
@@ -301,7 +306,8 @@ def run_client(runtime: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 
 def require_bpf(daemon: Daemon) -> None:
-    """Skip what only the BPF scan can show."""
+    """Skip what only the BPF scan can show, or what takes many looks: others cost so much that
+    sluiced looks every few seconds only, whatever its interval."""
     status = daemon.status()
     if status["source"] != "bpf":
         raise Skip(f"no BPF scan here: {' '.join(status['notes'])}")

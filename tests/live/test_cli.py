@@ -30,7 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
 from daemon import (REPOSITORY, SLUICE, Daemon, config, plain_environment,  # noqa: E402
-                    require_root, run_as_nobody, run_client)
+                    require_bpf, require_root, run_as_nobody, run_client)
 from tap import Skip, Tap  # noqa: E402
 
 WIDTH = 80
@@ -350,6 +350,7 @@ def watch(seconds: float, *arguments: str) -> str:
 
 def check_watch(daemon: Daemon) -> str:
     """--watch 1 for three seconds gives several frames, as JSON a line each."""
+    require_bpf(daemon)
     base = ("--runtime-dir", str(daemon.runtime))
     text = watch(3.5, *base, "hist", "--watch", "1")
     frames = text.count("node 0 ") // text[:text.index(" reported, ")].count("node 0 ")

@@ -21,8 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
 from daemon import (SLUICED, Daemon, as_nobody, config, observing_config,  # noqa: E402
-                    read_all, require_root, run_as_nobody, wait_for)
-from tap import Skip, Tap  # noqa: E402
+                    read_all, require_bpf, require_root, run_as_nobody, wait_for)
+from tap import Tap  # noqa: E402
 
 RSS_LIMIT_KIB = 8 * 1024
 MAX_REQUEST = 4096  # CONTROL_MAX_REQUEST
@@ -101,6 +101,38 @@ def check_stale_files() -> None:
             assert daemon.stop() == 0
 
 
+def check_signals_at_start() -> None:
+    """Signals that come while it is starting are taken once it has: SIGHUP does not kill it."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        with temporary_folder() as folder:
+            daemon = Daemon(config(), folder=folder)
+            daemon.start()
+            try:
+                wait_for((daemon.runtime / "lock").exists, "the lock", interval=0.001)
+                os.kill(daemon.pid, number)
+                if number == signal.SIGHUP:
+                    daemon.wait_decision()
+                    wait_for(lambda: "reloaded" in daemon.log(), "reload")
+                    daemon.stop()
+                assert daemon.process is not None
+                assert daemon.process.wait(30) == 0, daemon.log()
+            finally:
+                daemon.close()
+
+
+def check_long_path() -> None:
+    """A runtime directory whose name is too long is refused before anything is made there."""
+    with temporary_folder() as folder:
+        daemon = Daemon(config(), folder=folder)
+        daemon.runtime = folder / ("x" * (252 - len(str(folder))))
+        daemon.runtime.mkdir()
+        daemon.start()
+        assert daemon.process is not None
+        assert daemon.process.wait(30) == 1 and "too long" in daemon.log(), daemon.log()
+        names = {path.name for path in folder.rglob("*")}
+        assert names == {"sluice.conf", "log", daemon.runtime.name}, f"it made files: {names}"
+
+
 def check_usage() -> None:
     """Wrong options and arguments: status 2 and a hint.  As nobody, who could start nothing."""
     for arguments, said in ((["--wrong"], "Try sluiced --help"),
@@ -171,6 +203,17 @@ def check_journal_prefix() -> None:
             daemon.stop()
             lines = daemon.log().splitlines()
     assert lines and all(re.match("<[3467]>", line) for line in lines), lines
+
+
+def check_lost_log() -> None:
+    """Whoever read the log is gone: that ends no daemon, which might hold a knob."""
+    ends = os.pipe()
+    with open(ends[0], "rb") as reader, open(ends[1], "wb") as writer:
+        with Daemon(config(), stderr=writer.fileno()) as daemon:
+            writer.close()
+            reader.close()
+            daemon.wait_ticks(3)
+            assert daemon.alive() and daemon.stop() == 0
 
 
 # --- service manager -----------------------------------------------------------------------------
@@ -266,6 +309,7 @@ def check_watchdog() -> str:
 def check_deaf_manager() -> None:
     """A service manager that does not read, or is gone, does not stop the daemon."""
     with managed(WATCHDOG_USEC="40000") as (daemon, manager):
+        require_bpf(daemon)
         # a datagram socket takes net.unix.max_dgram_qlen messages, 10 by default
         wait_for(lambda: daemon.log().count("leave: ") > 40, "decisions", 20)
         manager.close()
@@ -321,6 +365,7 @@ def check_half_lines() -> str:
     """Clients that send half a line and fall silent: sluiced goes on deciding, and once they have
     idled too long they make room for others."""
     with Daemon(config()) as daemon:
+        require_bpf(daemon)
         ticks = daemon.status()["tally"]["ticks"]
         with contextlib.ExitStack() as stack:
             silent = [stack.enter_context(daemon.connect()) for _ in range(MAX_CONNECTIONS)]
@@ -457,6 +502,7 @@ def check_reload() -> None:
 def check_size() -> str:
     """Little memory and the same descriptors after many requests and reloads."""
     with Daemon(config(interval="100ms")) as daemon:
+        require_bpf(daemon)
         daemon.hist()
         daemon.wait_ticks(5)
         before = descriptors(daemon.pid)
@@ -508,11 +554,14 @@ def main() -> int:
         ("starts, answers, ends", check_start_stop),
         ("a second instance fails, the first goes on", check_second_instance),
         ("files left by kill -9 do not matter", check_stale_files),
+        ("signals while it starts", check_signals_at_start),
+        ("a runtime directory with a long name", check_long_path),
         ("wrong usage", check_usage),
         ("a missing or wrong configuration", check_bad_start),
         ("not root", check_not_root),
         ("dry-run changes nothing", check_dry_run),
         ("log lines for the journal", check_journal_prefix),
+        ("a log that nobody reads", check_lost_log),
         ("sd_notify, socket with a path", lambda: check_notify(abstract=False)),
         ("sd_notify, abstract socket", lambda: check_notify(abstract=True)),
         ("watchdog", check_watchdog),
