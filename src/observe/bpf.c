@@ -49,7 +49,7 @@ static size_t page_align(size_t size, const struct topology *topology)
 	return (size + topology->page_size - 1) & ~(topology->page_size - 1);
 }
 
-/* SYSCALL programs came with 5.14 (79a7f8bdb159). */
+/* SYSCALL programs came with 5.14. */
 static bool syscall_programs_work(void)
 {
 	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1;
