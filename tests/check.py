@@ -143,6 +143,7 @@ def run(step: Step, command: Sequence[str], timeout: float, see: Callable[[str],
         end_group(process, signal.SIGKILL)
 
     timer = threading.Timer(timeout, expire)
+    timer.daemon = True
     timer.start()
     assert process.stdout is not None
     for line in process.stdout:

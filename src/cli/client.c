@@ -16,6 +16,9 @@
 #include "sluice/file.h"
 #include "sluice/json.h"
 
+/* all connections are taken: the daemon closes a further one at once */
+#define BUSY "sluiced is busy with other clients: try again"
+
 #define ANSWER_MAX     ((size_t)4 << 20)
 #define ANSWER_SECONDS 60 /* a full scan without BPF in a large guest takes seconds */
 
@@ -34,12 +37,15 @@ static int connect_daemon(const struct cli *cli, struct errmsg *err)
 	if (fd < 0)
 		return errmsg_set(err, -errno, "socket: %m");
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)); /* connect(2) too */
 	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return fd;
 	rc = errno == ECONNREFUSED ? -ENOENT : -errno; /* a socket that nobody serves */
 	if (rc == -ENOENT)
 		errmsg_set(err, rc, "sluiced is not running: nobody serves \"%s\"",
 			   address.sun_path);
+	else if (rc == -EAGAIN)
+		errmsg_set(err, rc, "sluiced does not answer at \"%s\"", address.sun_path);
 	else
 		errmsg_set(err, rc, "\"%s\": %s", address.sun_path, strerror(-rc));
 	close(fd);
@@ -55,6 +61,8 @@ static int read_answer(int fd, json_t **ret, struct errmsg *err)
 	int rc;
 
 	rc = fd_read_alloc(fd, ANSWER_MAX, &text);
+	if (rc == -ECONNRESET)
+		return errmsg_set(err, -EBUSY, BUSY);
 	if (rc < 0)
 		return errmsg_set(err, rc,
 				  rc == -EAGAIN ? "sluiced does not answer" :
@@ -62,12 +70,16 @@ static int read_answer(int fd, json_t **ret, struct errmsg *err)
 				  strerror(-rc));
 	if (!rc) {
 		free(text);
-		return errmsg_set(err, -EBUSY, "sluiced is busy with other clients: try again");
+		return errmsg_set(err, -EBUSY, BUSY);
 	}
 	json = json_loads(text, 0, &error);
 	free(text);
 	if (!json)
 		return errmsg_set(err, -EBADMSG, "sluiced's answer is no JSON: %s", error.text);
+	if (!json_is_object(json)) {
+		json_decref(json);
+		return errmsg_set(err, -EBADMSG, "sluiced's answer is no JSON object");
+	}
 	*ret = json;
 	return 0;
 }
@@ -84,7 +96,8 @@ int ask_daemon(const struct cli *cli, const char *request, json_t **ret, struct 
 		return fd;
 	length = snprintf(line, sizeof(line), "{\"request\":\"%s\"}\n", request);
 	if (send(fd, line, (size_t)length, MSG_NOSIGNAL) != length)
-		rc = errmsg_set(err, -errno, "asking sluiced: %m");
+		rc = errno == EPIPE ? errmsg_set(err, -EBUSY, BUSY) :
+				      errmsg_set(err, -errno, "asking sluiced: %m");
 	else
 		rc = read_answer(fd, &json, err);
 	close(fd);

@@ -14,7 +14,9 @@ const struct command commands[] = {
 	  "The bar shows each order's share of the zone's free bytes: # reported, + unreported and "
 	  "reportable now, . unreported and out of the kernel's reach (below the order limit, or "
 	  "in "
-	  "a zone behind its gate). --watch repeats it, every 2 seconds by default. Works without "
+	  "a zone behind its gate). A zone's gate is the free memory that it must exceed before "
+	  "the kernel reports from it: low watermark + 32 blocks of the order limit. --watch "
+	  "repeats it, every 2 seconds by default. Works without "
 	  "the daemon, as root.",
 	  run_hist },
 	{ "check", "[FILE]", "check a configuration file; every error at once",

@@ -14,7 +14,7 @@
 #include "sluice/json.h"
 #include "sluice/units.h"
 
-#define BAR_WIDTH     35
+#define BAR_WIDTH     34
 #define WATCH_DEFAULT "2"
 
 struct source {
@@ -118,12 +118,11 @@ static void print_zone(const json_t *zone, uint64_t page_size)
 	size_t i;
 
 	json_array_foreach(orders, i, order) add_order(&sums, order, page_size);
-	printf("node %" PRIu64 " %s: %s free of %s; reported only above %s free: %s\n",
-	       member(zone, "node"), json_string_value(json_object_get(zone, "zone")),
-	       format_size(sums.free, free_text),
+	printf("node %" PRIu64 " %s: %s free of %s; gate at %s: %s\n", member(zone, "node"),
+	       json_string_value(json_object_get(zone, "zone")), format_size(sums.free, free_text),
 	       format_size(member(zone, "managed_bytes"), managed),
 	       format_size(member(zone, "gate_bytes"), gate),
-	       json_is_true(json_object_get(zone, "gate_open")) ? "yes" : "no");
+	       json_is_true(json_object_get(zone, "gate_open")) ? "open" : "shut");
 	if (json_integer_value(json_object_get(zone, "drift_pages")))
 		printf("the kernel's own count differs by %" JSON_INTEGER_FORMAT
 		       " pages: memory moved during the scan\n",

@@ -49,6 +49,16 @@ static int take_json(struct cli *cli, int argc, char **argv)
 	return kept;
 }
 
+/* Output that could not be written (a full disk) is a failure. */
+static int finish(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	if (status == EXIT_OK)
+		fprintf(stderr, "sluice: standard output: %m\n");
+	return status == EXIT_OK ? EXIT_FAILED : status;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -60,7 +70,7 @@ int main(int argc, char **argv)
 	};
 	struct cli cli = { .runtime_dir = RUNTIME_DEFAULT };
 	const struct command *command;
-	int c;
+	int c, status;
 
 	/* "+": what stands behind the command is the command's */
 	while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -73,10 +83,10 @@ int main(int argc, char **argv)
 			break;
 		case 'h':
 			print_usage(stdout);
-			return EXIT_OK;
+			return finish(EXIT_OK);
 		case 'v':
 			puts("sluice " SLUICE_VERSION);
-			return EXIT_OK;
+			return finish(EXIT_OK);
 		default:
 			fputs("Try sluice --help\n", stderr);
 			return EXIT_USAGE;
@@ -96,5 +106,6 @@ int main(int argc, char **argv)
 	argv += optind;
 	argc = take_json(&cli, argc, argv);
 	optind = 0; /* glibc: start anew with the command's own arguments */
-	return command->run(&cli, argc, argv);
+	status = command->run(&cli, argc, argv);
+	return finish(status);
 }

@@ -117,9 +117,12 @@ static int lock_instance(struct daemon *daemon, struct errmsg *err)
 	char path[256], pid[32];
 	int length;
 
+	length = snprintf(path, sizeof(path), "%s/" CONTROL_LOCK, daemon->runtime_dir);
+	if (length < 0 || (size_t)length >= sizeof(path))
+		return errmsg_set(err, -ENAMETOOLONG, "\"%s\": too long for a runtime directory",
+				  daemon->runtime_dir);
 	if (mkdir(daemon->runtime_dir, 0755) && errno != EEXIST)
 		return errmsg_set(err, -errno, "\"%s\": %m", daemon->runtime_dir);
-	snprintf(path, sizeof(path), "%s/" CONTROL_LOCK, daemon->runtime_dir);
 	daemon->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (daemon->lock < 0)
 		return errmsg_set(err, -errno, "\"%s\": %m", path);
@@ -299,15 +302,15 @@ static int start(struct daemon *daemon, struct loop *loop, struct errmsg *err)
 	daemon->root = root_open("/", err);
 	if (daemon->root < 0)
 		return daemon->root;
-	rc = lock_instance(daemon, err);
+	rc = loop_open(loop, err); /* first: signals wait until they can be taken */
+	if (!rc)
+		rc = lock_instance(daemon, err);
 	if (!rc)
 		rc = restore_leftover(daemon, err);
 	if (!rc)
 		rc = start_observer(daemon, err);
 	if (!rc)
 		rc = act_begin(daemon, err);
-	if (!rc)
-		rc = loop_open(loop, err);
 	if (!rc)
 		rc = control_open(daemon->runtime_dir, loop->epoll, &daemon->control, err);
 	if (!rc)
@@ -329,6 +332,7 @@ int main(int argc, char **argv)
 	struct errmsg err = { 0 };
 	int rc;
 
+	signal(SIGPIPE, SIG_IGN); /* the reader of the log may go; knobs must not stay behind */
 	mallopt(M_MMAP_THRESHOLD, 64 * 1024); /* large blocks go back to the kernel when freed */
 	daemon.start_ns = daemon_now();
 	if (parse_options(argc, argv, &daemon) < 0)

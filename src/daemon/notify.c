@@ -34,7 +34,8 @@ void notify(const char *fmt, ...)
 	if (fd < 0)
 		return;
 	/* the service manager may be gone: nothing to be done about it here */
-	(void)!sendto(fd, text, (size_t)length, MSG_NOSIGNAL, (struct sockaddr *)&address,
+	(void)!sendto(fd, text, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT,
+		      (struct sockaddr *)&address,
 		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
 	close(fd);
 }

@@ -50,6 +50,9 @@ OTHER_MODE = re.compile(r"\bmode\b|@include")
 # What a service manager around the tests may have set; a test that wants one of them sets it.
 SERVICE_VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM")
 
+# Without this, SIGTERM would end the tests before any `with` could clean up.
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
 
 def observing_config(text: str) -> str:
     """The configuration itself; AssertionError unless a daemon that reads it writes nothing.
@@ -75,7 +78,7 @@ def require_root() -> None:
         raise Skip("not root: sluiced can be started by root only")
 
 
-def wait_for(predicate: Callable[[], T], what: str, timeout: float = WAIT_SECONDS,
+def wait_for(predicate: Callable[[], T | None], what: str, timeout: float = WAIT_SECONDS,
              interval: float = 0.05) -> T:
     """Poll until `predicate` returns something true, which is returned."""
     deadline = time.monotonic() + timeout
@@ -110,9 +113,9 @@ def as_nobody(function: Callable[[], Any]) -> Any:
         os._exit(0)
     os.close(writer)
     with open(reader, "rb") as pipe:
-        text = pipe.read()
+        answer = pipe.read()
     os.waitpid(child, 0)
-    return json.loads(text)
+    return json.loads(answer)
 
 
 def run_as_nobody(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -120,20 +123,22 @@ def run_as_nobody(program: Path, *arguments: str) -> subprocess.CompletedProcess
 
     A daemon could not even start like this, and a client could not kick.
     """
-    user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    root = os.geteuid() == 0
     with tempfile.TemporaryDirectory(prefix="sluice-live-") as folder:
         Path(folder).chmod(0o755)
         copy = shutil.copy(program, folder)
         return subprocess.run([copy, *arguments], text=True, capture_output=True, cwd="/",
                               stdin=subprocess.DEVNULL, timeout=WAIT_SECONDS, check=False,
-                              env=plain_environment(), **user)
+                              env=plain_environment(), user=NOBODY if root else None,
+                              group=NOBODY if root else None, extra_groups=[] if root else None)
 
 
 class Daemon:
     """A daemon that runs from `with` (or start()) until the end of the block (or stop()).
 
     `folder`, if given, stays; it holds the configuration, the log and the runtime directory.
-    `prefix` is a command line that the daemon's is appended to; `stderr` replaces the log.
+    `prefix` is a command that becomes the daemon, whose command line is appended; `stderr` replaces
+    the log.
     """
 
     def __init__(self, text: str, *, folder: Path | None = None,
@@ -198,9 +203,8 @@ class Daemon:
         if self.process is not None and self.process.poll() is None:
             try:
                 self.stop()
-            except (subprocess.TimeoutExpired, ProcessLookupError, FileNotFoundError):
-                # the session that start() made: the daemon and its prefix
-                os.killpg(self.process.pid, signal.SIGKILL)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
                 self.process.wait()
         if self._temporary is not None:
             self._temporary.cleanup()
@@ -208,9 +212,9 @@ class Daemon:
 
     @property
     def pid(self) -> int:
-        """Process id of the daemon itself, which a prefix has started."""
+        """Process id of the daemon."""
         assert self.process is not None, "the daemon was not started"
-        return int((self.runtime / "lock").read_text()) if self._prefix else self.process.pid
+        return self.process.pid
 
     def alive(self) -> bool:
         """Whether the process is still there."""
@@ -241,8 +245,9 @@ class Daemon:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"sluiced takes no connection within {timeout:g} s")
                 time.sleep(0.01)
-            if code and self.process is not None and not self.alive():
-                raise RuntimeError(f"sluiced has ended: status {self.process.returncode}")
+            if code in (errno.ECONNREFUSED, errno.ENOENT) and not self.alive():
+                raise RuntimeError("sluiced has ended" if self.process is None else
+                                   f"sluiced has ended: status {self.process.returncode}")
             if code:
                 raise OSError(code, os.strerror(code))
         except BaseException:

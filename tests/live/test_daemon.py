@@ -508,7 +508,7 @@ def check_size() -> str:
         before = descriptors(daemon.pid)
         early = int(process_status(daemon.pid)["VmRSS"].split()[0])
         for number in range(REQUESTS):
-            daemon.hist() if number % 4 == 0 else daemon.status()
+            daemon.ask("hist" if number % 4 == 0 else "status")
             if number % 40 == 0:
                 daemon.reload(config(interval="100ms"))
         late = int(process_status(daemon.pid)["VmRSS"].split()[0])

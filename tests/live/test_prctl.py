@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 from daemon import SLUICE, Daemon, config, require_root, wait_for  # noqa: E402
 from tap import Skip, Tap  # noqa: E402
 
-STRACE = ["strace", "-f", "-y", "-qq", "-s", "256", "-o"]
+# -D: what is traced keeps the process id that it was started with, and its parent
+STRACE = ["strace", "-D", "-f", "-y", "-q", "-s", "256", "-o"]
 MINUTE = 60.0
 CLIENT_SECONDS = 120.0
 MODES = {"observe": "", "dry-run": 'threshold = { start = "4KiB"; stop = "0"; min_age = "0"; '
@@ -32,6 +33,7 @@ MODES = {"observe": "", "dry-run": 'threshold = { start = "4KiB"; stop = "0"; mi
 CALL = re.compile(r"^\d+ +(?:<\.\.\. )?(\w+)[( ]", re.MULTILINE)
 OPEN = re.compile(r'\b(?:open|openat|openat2|creat)\((?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"([^"]*)"'
                   r'(.*)')
+END = re.compile(r"^\d+ \+\+\+ (?:exited|killed)", re.MULTILINE)
 FOR_WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
 SOCKET = re.compile(r"\bsocket(?:pair)?\((\w+)")
 WRITE = re.compile(r"\b(?:p?write(?:v|64|v2)?|ftruncate|sendfile)\(\d+<([^>]*)>")
@@ -63,6 +65,18 @@ class Trace:
     def families(self) -> set[str]:
         """Address families of its sockets."""
         return set(SOCKET.findall(self.text))
+
+
+def read_trace(path: Path, folder: Path) -> Trace:
+    """A whole trace: strace writes on for a moment when the program has ended."""
+    text = wait_for(lambda: ended_trace(path), f"the end of '{path}'")
+    return Trace(text, str(folder))
+
+
+def ended_trace(path: Path) -> str:
+    """The trace, empty as long as the program has not ended in it."""
+    text = path.read_text(errors="replace")
+    return text if END.search(text) else ""
 
 
 def require_strace() -> None:
@@ -98,8 +112,7 @@ def record(top: Path) -> dict[str, Trace]:
             daemon.wait_ticks(2)
             daemon.hist()
             assert daemon.stop() == 0, daemon.log()
-    return {mode: Trace((top / f"{mode}.trace").read_text(errors="replace"), str(top / mode))
-            for mode in MODES}
+    return {mode: read_trace(top / f"{mode}.trace", top / mode) for mode in MODES}
 
 
 def trace_client(top: Path, command: str) -> Trace:
@@ -109,7 +122,7 @@ def trace_client(top: Path, command: str) -> Trace:
     subprocess.run([*STRACE, str(path), str(SLUICE), "--runtime-dir", str(top / "none"), command],
                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=CLIENT_SECONDS,
                    check=True)
-    return Trace(path.read_text(errors="replace"), str(top / "none"))
+    return read_trace(path, top / "none")
 
 
 def check_sight(top: Path) -> None:
@@ -120,7 +133,7 @@ def check_sight(top: Path) -> None:
                f"open({str(target)!r}, 'w').write('x'); socket.socket(socket.AF_INET).close()")
     subprocess.run([*STRACE, str(path), sys.executable, "-c", program], stdin=subprocess.DEVNULL,
                    timeout=CLIENT_SECONDS, check=True)
-    trace = Trace(path.read_text(errors="replace"), str(top / "none"))
+    trace = read_trace(path, top / "none")
     assert trace.calls()["prctl"] == 1, "prctl"
     assert str(target) in trace.written(), sorted(trace.written())
     assert "AF_INET" in trace.families(), trace.families()

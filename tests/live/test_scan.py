@@ -178,7 +178,7 @@ def check_kpageflags(daemon: Daemon) -> str:
         before = count_flags()
         hist = daemon.hist()
         after = count_flags()
-        found = sum(map(sum, counts(hist, "reported_extents").values()))
+        found = sum(sum(orders) for orders in counts(hist, "reported_extents").values())
         off = outside(found, before.reported_extents, after.reported_extents)
         agreed += off <= 1 + before.reported_extents // 100
         worst = max(worst, off)
