@@ -58,6 +58,20 @@ def descriptors(pid: int) -> list[str]:
     return sorted(found)
 
 
+def check_guard() -> None:
+    """No test can start a daemon that controls this machine, not by mistake either."""
+    for text in ("", 'mode = "control";\n', 'interval = "1s";\n', '# mode = "observe";\n',
+                 'mode = "observe"; mode = "control";\n', 'mode = "observe";\nmode = "control";',
+                 'mode = "observe";\n@include "other.conf"\n', 'Mode = "observe";\n'):
+        try:
+            observing_config(text)
+        except AssertionError:
+            continue
+        raise RuntimeError(f"{text!r} was let through")
+    for mode in ("observe", "dry-run"):
+        observing_config(f'mode = "{mode}";\ninterval = "1s";\n')
+
+
 # --- start and end -------------------------------------------------------------------------------
 
 def check_start_stop() -> None:
@@ -551,6 +565,7 @@ def check_sockets() -> str:
 def main() -> int:
     tap = Tap()
     checks: list[tuple[str, Callable[[], object]]] = [
+        ("no test can control this machine", check_guard),
         ("starts, answers, ends", check_start_stop),
         ("a second instance fails, the first goes on", check_second_instance),
         ("files left by kill -9 do not matter", check_stale_files),

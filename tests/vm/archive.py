@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,9 +81,19 @@ class Archive:
         self._conf = self._top / "apt.conf"
 
     def update(self) -> None:
-        """Fetch and verify the indexes; they stay as they were when that fails."""
+        """Fetch and verify the indexes; they stay as they were when that fails.
+
+        A mirror may stand still, so that an index outlives its validity.  Its signature still
+        says whose it is, and kernels.lock what is in it: it is taken, but not silently.
+        """
         self._configure()
-        self._apt("apt-get", "update")
+        try:
+            self._apt("apt-get", "update")
+        except ArchiveError as error:
+            if "is expired" not in str(error):
+                raise
+            print(f"kernels: taken in spite of its age: {error}", file=sys.stderr)
+            self._apt("apt-get", "-o", "Acquire::Check-Valid-Until=false", "update")
 
     def newest_kernel(self, series: str) -> list[Package]:
         """All packages of the newest cloud kernel of `series` that is there completely.
