@@ -33,7 +33,7 @@ MODES = {"observe": "", "dry-run": 'threshold = { start = "4KiB"; stop = "0"; mi
 CALL = re.compile(r"^\d+ +(?:<\.\.\. )?(\w+)[( ]", re.MULTILINE)
 OPEN = re.compile(r'\b(?:open|openat|openat2|creat)\((?:(?:AT_FDCWD|\d+)(?:<([^>]*)>)?, )?"([^"]*)"'
                   r'(.*)')
-END = re.compile(r"^\d+ \+\+\+ (?:exited|killed)", re.MULTILINE)
+END = re.compile(r"^\d+ +\+\+\+ (?:exited|killed)", re.MULTILINE)
 FOR_WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
 SOCKET = re.compile(r"\bsocket(?:pair)?\((\w+)")
 WRITE = re.compile(r"\b(?:p?write(?:v|64|v2)?|ftruncate|sendfile)\(\d+<([^>]*)>")
