@@ -15,6 +15,13 @@ const volatile bool extfrag_removes; /* mm_page_alloc_extfrag means an extent wa
 
 /* Set once pairing has found them. */
 uint64_t vmemmap; /* address of the struct page of pfn 0 */
+/*
+ * Tick of the last snapshot, which user space sets: for changes that happen with
+ * every event, where a look at the clock would cost as much as all the rest.
+ */
+uint32_t recent_tick;
+
+uint32_t page_shift; /* log2 of sizeof(struct page); 0: it is no power of two */
 
 /*
  * First record of each section, or SLUICE_NO_RECORDS. 64 bits, since the kernel
@@ -41,6 +48,8 @@ struct sluice_zone_info zones[SLUICE_MAX_ZONES];
 uint32_t nr_zones;
 
 struct sluice_scan_zone scan_zones[SLUICE_MAX_ZONES];
+
+struct sluice_zone_times zone_times[SLUICE_MAX_ZONES];
 
 struct sluice_event_counters event_counters[SLUICE_MAX_CPUS];
 

@@ -35,11 +35,6 @@ struct head {
 	uint32_t order;
 };
 
-union block_word {
-	struct sluice_block block;
-	uint64_t word;
-};
-
 /* Of two relocated constants only one exists: the compiler must not evaluate both and select. */
 #define KEEP_BRANCH(constant) asm volatile("" : "+r"(constant))
 
@@ -124,24 +119,52 @@ static __always_inline void count_extent(uint32_t zone, struct head head)
 		scan_zones[zone].reported[order]++;
 }
 
+/* What the record said against what was counted. */
+static __always_inline void count_error(struct sluice_scan_zone *zone, struct sluice_block was,
+					uint32_t free_pages)
+{
+	const uint32_t error = was.free_pages > free_pages ? was.free_pages - free_pages :
+							     free_pages - was.free_pages;
+
+	if (!error)
+		return;
+	zone->wrong_blocks++;
+	if (error > zone->largest_error)
+		zone->largest_error = error;
+	if (was.flags & SLUICE_BLOCK_FREE)
+		zone->not_free++;
+}
+
 /*
  * Replaces the record unless an event changed it since it held @old: then the
  * event knows better and the next scan reconciles.
  */
-static __always_inline void set_block(struct sluice_block *block, uint64_t old, uint16_t free_pages,
-				      uint8_t order, uint8_t flags)
+static __always_inline void set_block(struct sluice_block *block, uint64_t old, uint32_t zone,
+				      uint32_t free_pages, uint32_t order, uint32_t flags)
 {
-	union block_word was = { .word = old };
-	union block_word now = {};
+	const union block_word was = { .word = old };
+	union block_word now = { .word = old };
+	const uint32_t ticks = now_ticks();
+	struct sluice_zone_times *times;
 
+	zone &= SLUICE_MAX_ZONES - 1;
+	times = &zone_times[zone];
 	now.block.free_pages = free_pages;
 	now.block.order = order;
+	now.block.zone = zone;
 	now.block.flags = flags;
-	now.block.free_since = was.block.free_since;
-	if ((flags & SLUICE_BLOCK_FREE) && !(was.block.flags & SLUICE_BLOCK_FREE))
-		now.block.free_since = now_ticks();
-	if (now.word != old)
-		__sync_val_compare_and_swap((uint64_t *)block, old, now.word);
+	if (was.block.free_pages != free_pages)
+		now.block.since = ticks;
+	if ((flags & SLUICE_BLOCK_REPORTED) && !(was.block.flags & SLUICE_BLOCK_REPORTED))
+		now.block.reported_after =
+			sluice_span_encode(ticks_between(now.block.since, ticks));
+	if (now.word == old || __sync_val_compare_and_swap((uint64_t *)block, old, now.word) != old)
+		return;
+	count_error(&scan_zones[zone], was.block, free_pages);
+	if ((was.block.flags & SLUICE_BLOCK_FREE) && !(flags & SLUICE_BLOCK_FREE))
+		count_end_of_free(old, ticks);
+	if ((flags & SLUICE_BLOCK_REPORTED) && !(was.block.flags & SLUICE_BLOCK_REPORTED))
+		__sync_fetch_and_add(&times->reported, 1);
 }
 
 static __always_inline uint64_t load_block(const struct sluice_block *block)
@@ -154,10 +177,11 @@ static __always_inline uint64_t load_block(const struct sluice_block *block)
  * A global function, as others below: the verifier looks at it once, not once
  * per call.
  */
-__attribute__((noinline)) int set_extent(uint64_t pfn, uint32_t order, uint32_t reported)
+__attribute__((noinline)) int set_extent(uint64_t pfn, uint32_t zone, uint32_t order,
+					 uint32_t reported)
 {
 	const uint32_t nr = 1U << ((order - pageblock_order) & 31);
-	uint8_t flags = SLUICE_BLOCK_FREE | SLUICE_BLOCK_COUNTED;
+	uint32_t flags = SLUICE_BLOCK_FREE;
 
 	if (reported)
 		flags |= SLUICE_BLOCK_REPORTED;
@@ -168,19 +192,10 @@ __attribute__((noinline)) int set_extent(uint64_t pfn, uint32_t order, uint32_t 
 			break;
 		block = block_of(pfn + ((uint64_t)i << pageblock_order));
 		if (block)
-			set_block(block, load_block(block), 1U << pageblock_order,
+			set_block(block, load_block(block), zone, 1U << pageblock_order,
 				  i ? SLUICE_NO_EXTENT : order, flags);
 	}
 	return 0;
-}
-
-/* A head that is no free extent: only a block believed free needs to change. */
-static __always_inline void set_not_free(struct sluice_block *block, uint64_t old)
-{
-	union block_word was = { .word = old };
-
-	if (was.block.flags & SLUICE_BLOCK_FREE)
-		set_block(block, old, 0, SLUICE_NO_EXTENT, 0);
 }
 
 /* Returns the pfn behind the free extent, or 0 if none of pageblock order starts here. */
@@ -195,7 +210,7 @@ static __always_inline uint64_t scan_head(uint64_t pfn, uint32_t zone)
 	if (!head.free || head.order < pageblock_order)
 		return 0;
 	count_extent(zone, head);
-	set_extent(pfn, head.order, head.reported);
+	set_extent(pfn, zone, head.order, head.reported);
 	return pfn + (1ULL << head.order);
 }
 
@@ -291,11 +306,16 @@ __attribute__((noinline)) int scan_inside(uint64_t pfn, uint32_t zone)
 		scan_chunk(pfn + i, zone);
 	}
 	if (block)
-		set_block(block, old, block_free, SLUICE_NO_EXTENT, SLUICE_BLOCK_COUNTED);
+		set_block(block, old, zone, block_free, SLUICE_NO_EXTENT,
+			  block_free >> pageblock_order ? SLUICE_BLOCK_FREE : 0);
 	return 0;
 }
 
-/* Scans one pageblock, or the larger free extent that starts there; returns its pages. */
+/*
+ * Scans one pageblock, or the larger free extent that starts there; returns its pages.
+ * "heads" looks inside only where the record says wholly free and the head says no,
+ * so that the record is right afterwards.
+ */
 __attribute__((noinline)) int scan_one(uint64_t pfn, uint32_t zone, uint32_t full)
 {
 	uint64_t behind = scan_head(pfn, zone);
@@ -303,13 +323,9 @@ __attribute__((noinline)) int scan_one(uint64_t pfn, uint32_t zone, uint32_t ful
 
 	if (behind)
 		return behind - pfn;
-	if (full) {
+	block = block_of(pfn);
+	if (full || (block && block->flags & SLUICE_BLOCK_FREE))
 		scan_inside(pfn, zone);
-	} else {
-		block = block_of(pfn);
-		if (block)
-			set_not_free(block, load_block(block));
-	}
 	return 1 << pageblock_order;
 }
 

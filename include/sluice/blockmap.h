@@ -7,6 +7,8 @@
 #ifndef SLUICE_BLOCKMAP_H
 #define SLUICE_BLOCKMAP_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "sluice/bpf_shared.h"
@@ -20,11 +22,15 @@ struct blockmap {
 	uint64_t *sections;
 	struct sluice_block *blocks;
 	uint32_t nr_blocks;
-	void *own; /* memory to free, if it is ours */
+	struct sluice_zone_times *times; /* SLUICE_MAX_ZONES */
+	void *own;			 /* memory to free, if it is ours */
 };
 
 /* Number of records that @topology needs. */
 uint32_t blockmap_records(const struct topology *topology);
+
+/* Memory that the map takes: records, section table, histograms of time. */
+size_t blockmap_bytes(const struct blockmap *map);
 
 /* Fills @map->sections for the online ranges; memory and sizes are set already. */
 void blockmap_index(struct blockmap *map, const struct topology *topology);
@@ -33,18 +39,34 @@ void blockmap_index(struct blockmap *map, const struct topology *topology);
 int blockmap_alloc(struct blockmap *map, const struct topology *topology);
 void blockmap_free(struct blockmap *map);
 
+/*
+ * Takes over what @old knows of memory that both maps hold: when memory came or
+ * went, and a new map replaces the old one.
+ */
+void blockmap_inherit(struct blockmap *map, const struct blockmap *old);
+
 /* The record of the pageblock that holds @pfn, NULL where there is none. */
 struct sluice_block *blockmap_at(const struct blockmap *map, uint64_t pfn);
 
-/*
- * Sets one record as the BPF scan does (bpf/scan.bpf.h, set_block()): @old is the
- * record as it was before the block was looked at; nothing happens if an event
- * changed it since. @now_ns is CLOCK_MONOTONIC.
- */
-void blockmap_set(struct sluice_block *block, struct sluice_block old, struct sluice_block now,
-		  uint64_t now_ns);
+/* What a scan found of one pageblock. */
+struct block_found {
+	uint32_t zone; /* topology index */
+	uint32_t free_pages;
+	uint32_t order; /* of the extent that starts here, or SLUICE_NO_EXTENT */
+	bool reported;
+};
 
-/* Time for which a block has been wholly free, ns, to a tick; 0 if it is not. */
+/*
+ * Sets one record, and counts in @map->times and @errors, as the BPF scan does
+ * (bpf/scan.bpf.h, set_block()): @old is the record as it was before the block was
+ * looked at; nothing happens if an event changed it since. @now_ns is
+ * CLOCK_MONOTONIC.
+ */
+void blockmap_set(const struct blockmap *map, struct sluice_block *block, struct sluice_block old,
+		  const struct block_found *found, uint64_t now_ns,
+		  struct sluice_scan_zone *errors);
+
+/* Time since the last change of a block's free pages, ns, to a tick. */
 uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns);
 
 #endif

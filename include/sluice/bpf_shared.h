@@ -9,32 +9,90 @@
 #include <stdint.h>
 
 /* Upper bounds of arrays; the numbers in use come from the running kernel. */
-#define SLUICE_MAX_ORDERS 16 /* x86: 11; arm64 with 64 KiB pages: 14 */
-#define SLUICE_MAX_ZONES  32 /* populated zones of all nodes */
-#define SLUICE_MAX_CPUS	  512
+#define SLUICE_MAX_ORDERS	   16 /* x86: 11; arm64 with 64 KiB pages: 14 */
+#define SLUICE_MAX_ZONES	   32 /* populated zones of all nodes */
+#define SLUICE_MAX_CPUS		   512
+#define SLUICE_MAX_PAGEBLOCK_ORDER 13 /* arm64 with 64 KiB pages; x86: 9 */
 
 /*
- * One pageblock of online memory. Events change free_pages and free_since; the
- * scan sets everything.
+ * One pageblock of online memory, in 8 bytes: what the scan found there, and
+ * what events made of it since.
  */
 struct sluice_block {
-	uint16_t free_pages; /* pages on the buddy lists */
-	uint8_t order;	     /* of the free extent that starts here; SLUICE_NO_EXTENT: none */
-	uint8_t flags;	     /* SLUICE_BLOCK_* */
-	uint32_t free_since; /* when the block became wholly free, in SLUICE_TICK_SHIFT ticks */
+	uint32_t free_pages : 14;    /* pages on the buddy lists */
+	uint32_t order : 4;	     /* of the free extent that starts here, or SLUICE_NO_EXTENT */
+	uint32_t zone : 5;	     /* index of its zone, as scanned */
+	uint32_t flags : 2;	     /* SLUICE_BLOCK_* */
+	uint32_t reported_after : 7; /* from `since` to the report: sluice_span_encode() */
+	uint32_t since;		     /* tick from which free_pages has been what it is: exact for
+				      * a wholly free block, to one snapshot for others */
 };
 _Static_assert(sizeof(struct sluice_block) == 8, "one pageblock costs 8 bytes");
 
-#define SLUICE_NO_EXTENT      0xff
-#define SLUICE_BLOCK_FREE     0x01 /* every page is on the buddy lists */
-#define SLUICE_BLOCK_REPORTED 0x02 /* the extent here carries PG_reported */
-#define SLUICE_BLOCK_COUNTED  0x04 /* free_pages was counted, not assumed */
+#define SLUICE_NO_EXTENT      15
+#define SLUICE_BLOCK_FREE     0x1 /* every page is on the buddy lists */
+#define SLUICE_BLOCK_REPORTED 0x2 /* the extent here carries PG_reported, as last scanned */
 
 /* A tick is 2^24 ns (16.8 ms) of CLOCK_MONOTONIC; 32 bits of it last 2.2 years. */
 #define SLUICE_TICK_SHIFT 24
 
 /* Marks a section without records (not online, a hole). */
 #define SLUICE_NO_RECORDS 0xffffffffu
+
+static inline __attribute__((always_inline)) uint32_t sluice_log2(uint32_t value)
+{
+	uint32_t log = 0;
+
+	for (uint32_t step = 16; step; step >>= 1) {
+		if (value >> step) {
+			value >>= step;
+			log += step;
+		}
+	}
+	return log;
+}
+
+/*
+ * A span of ticks in 7 bits: 5 of exponent, 2 of mantissa. Spans below 4 ticks
+ * are exact, longer ones are decoded to within an eighth.
+ */
+static inline __attribute__((always_inline)) uint32_t sluice_span_encode(uint32_t ticks)
+{
+	uint32_t shift;
+
+	if (ticks < 4)
+		return ticks;
+	shift = sluice_log2(ticks) - 2;
+	return (shift + 1) << 2 | (ticks >> (shift & 31) & 3);
+}
+
+static inline __attribute__((always_inline)) uint32_t sluice_span_decode(uint32_t code)
+{
+	const uint32_t shift = (code >> 2) - 1;
+
+	if (code < 4)
+		return code;
+	/* the middle of what was cut off */
+	return (4 | (code & 3)) << (shift & 31) | (shift ? 1U << ((shift - 1) & 31) : 0);
+}
+
+/*
+ * Histograms of time: bucket 0 counts spans below one tick, bucket n spans from
+ * 2^(n-1) ticks, inclusive, to 2^n ticks, exclusive.
+ */
+#define SLUICE_TIME_BUCKETS 33
+
+static inline __attribute__((always_inline)) uint32_t sluice_time_bucket(uint32_t ticks)
+{
+	return ticks ? sluice_log2(ticks) + 1 : 0;
+}
+
+/* What became of the wholly free pageblocks of one zone. Counted once per pageblock. */
+struct sluice_zone_times {
+	uint64_t lifetimes[SLUICE_TIME_BUCKETS]; /* from wholly free to the first allocation */
+	uint64_t reuse[SLUICE_TIME_BUCKETS];	 /* from reported to the first allocation */
+	uint64_t reported;			 /* blocks that became reported */
+};
 
 /* A zone as its struct zone says (mm/mmzone.h), read without a lock. */
 struct sluice_zone_info {
@@ -55,6 +113,10 @@ struct sluice_zone_info {
 struct sluice_scan_zone {
 	uint64_t free[SLUICE_MAX_ORDERS];     /* extents */
 	uint64_t reported[SLUICE_MAX_ORDERS]; /* of these, with PG_reported */
+	/* what was wrong in the records of the blocks that were counted, and is right now */
+	uint64_t wrong_blocks;
+	uint64_t not_free;	/* of these, believed wholly free */
+	uint64_t largest_error; /* pages, in one block */
 };
 
 /* Cursor and outcome of the scan program; one call continues the last one. */
@@ -68,16 +130,19 @@ struct sluice_scan_args {
 	uint32_t faults;    /* out: of these, refused: no memmap there */
 };
 
-/* Health of the event programs, counted per CPU where they can race. */
+/* Counters of the event programs, per CPU, since several run at once. */
 struct sluice_event_counters {
 	uint64_t allocs;	   /* mm_page_alloc_zone_locked: extents taken from the lists */
 	uint64_t drains;	   /* mm_page_pcpu_drain: extents put back */
 	uint64_t direct_frees;	   /* mm_page_free of orders that bypass the per-CPU lists */
 	uint64_t steals;	   /* mm_page_alloc_extfrag that removed an extent, 6.10+ */
+	uint64_t isolated;	   /* pages that compaction took, block by block */
+	uint64_t fast_isolated;	   /* pages that it took from blocks that nobody names, 6.5+ */
+	uint64_t drained_pages;	   /* pages of drains */
 	uint64_t unknown;	   /* page outside every known section */
 	uint64_t clamped;	   /* count would have left 0..pages per block */
 	uint64_t reused;	   /* pages of reported blocks that were allocated */
 	uint64_t last_locked_page; /* de-duplicates steals; not a counter */
-};
+} __attribute__((aligned(64)));	   /* no two CPUs share a cache line */
 
 #endif

@@ -57,6 +57,15 @@ bool observer_has_events(const struct observer *observer);
 /* Sums of the event counters over all CPUs; zeroes without events. */
 void observer_events(const struct observer *observer, struct sluice_event_counters *sum);
 
+/*
+ * Runs of the event programs that the kernel left out, since the program was active
+ * on that CPU already (recursion_misses, Linux 5.12+): each is an error in the map.
+ */
+uint64_t observer_missed_runs(const struct observer *observer);
+
+/* How often memory came or went since the start, so that the map was renewed. */
+uint64_t observer_refreshes(const struct observer *observer);
+
 /* The map between two scans, as events keep it, against the kernel's totals. Pages. */
 struct map_totals {
 	uint64_t map;	 /* sum of the records */

@@ -32,9 +32,18 @@ struct order_count {
 	uint64_t young;	   /* unreported, and free for less than the zone's min_age */
 };
 
+/* Records of the free-extent map that the scan found wrong, and made right. */
+struct zone_repairs {
+	uint64_t wrong_blocks;
+	uint64_t not_free;	/* of these, believed wholly free */
+	uint64_t largest_error; /* pages, in one pageblock */
+};
+
 struct zone_snapshot {
 	struct sluice_zone_info info; /* struct zone, read right after the scan */
+	unsigned int index;	      /* of the zone in the topology */
 	struct order_count orders[SLUICE_MAX_ORDERS];
+	struct zone_repairs repairs;
 	int64_t drift; /* pages that the scan found less those of nr_free; orders scanned only */
 };
 

@@ -14,12 +14,30 @@
 #include "sluice/errmsg.h"
 
 #define TOPOLOGY_MAX_NODES  64
-#define TOPOLOGY_MAX_RANGES 512
+#define TOPOLOGY_MAX_RANGES 1024
 
 /* A range of page frame numbers: start inclusive, end exclusive. */
 struct pfn_range {
 	uint64_t start;
 	uint64_t end;
+};
+
+/* Online memory that belongs to one zone. */
+struct zone_range {
+	struct pfn_range pfns;
+	unsigned int zone; /* index into topology.zones */
+};
+
+/*
+ * A populated zone. Spans may overlap: a DIMM that is added to node 0 behind the
+ * memory of node 1 makes node 0's zone span that of node 1.
+ */
+struct topology_zone {
+	unsigned int node;
+	char name[16];
+	uint64_t start_pfn;
+	uint64_t spanned_pages;
+	uint64_t present_pages;
 };
 
 struct topology {
@@ -30,6 +48,8 @@ struct topology {
 	bool has_thp;		      /* CONFIG_TRANSPARENT_HUGEPAGE */
 	unsigned int nr_nodes;
 	unsigned int nodes[TOPOLOGY_MAX_NODES]; /* online */
+	unsigned int nr_zones;
+	struct topology_zone zones[SLUICE_MAX_ZONES];
 
 	/*
 	 * Physical memory in sections of 2^section_order pages: the kernel's memory
@@ -39,6 +59,8 @@ struct topology {
 	unsigned int nr_sections; /* highest online section + 1 */
 	unsigned int nr_ranges;
 	struct pfn_range online[TOPOLOGY_MAX_RANGES]; /* ascending, merged, whole sections */
+	unsigned int nr_parts;
+	struct zone_range parts[TOPOLOGY_MAX_RANGES]; /* ascending, disjoint: what a scan reads */
 };
 
 /*
@@ -47,6 +69,22 @@ struct topology {
  * only.
  */
 int topology_read(int root, struct topology *topology, struct errmsg *err);
+
+/* Index of a zone in @topology; -ENOENT if it was not populated when that was read. */
+int topology_find_zone(const struct topology *topology, unsigned int node, const char *name);
+
+/*
+ * Gives the zones of @topology the indices that they have in @old, so that what is
+ * counted per index stays right; zones that are gone keep theirs. -E2BIG.
+ */
+int topology_keep_zones(struct topology *topology, const struct topology *old, struct errmsg *err);
+
+/*
+ * Whether no memory has come or gone since @topology was read: the same nodes are
+ * online, and @zones, just read, have the same spans and present pages.
+ */
+bool topology_is_current(int root, const struct topology *topology,
+			 const struct sluice_zone_info *zones, unsigned int nr);
 
 /*
  * The populated zones as text files show them: /proc/zoneinfo for spans and

@@ -64,20 +64,25 @@ static json_t *events_json(const struct daemon *daemon)
 	if (!observer_has_events(daemon->observer))
 		return json_null();
 	observer_events(daemon->observer, &sum);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocs", number(sum.allocs),
-			 "drains", number(sum.drains), "direct_frees", number(sum.direct_frees),
-			 "steals", number(sum.steals), "unknown", number(sum.unknown), "clamped",
-			 number(sum.clamped), "reused_pages", number(sum.reused));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "allocs",
+			 number(sum.allocs), "drains", number(sum.drains), "direct_frees",
+			 number(sum.direct_frees), "steals", number(sum.steals), "isolated_pages",
+			 number(sum.isolated), "fast_isolated_pages", number(sum.fast_isolated),
+			 "unknown", number(sum.unknown), "clamped", number(sum.clamped),
+			 "reused_pages", number(sum.reused), "missed_runs",
+			 number(observer_missed_runs(daemon->observer)));
 }
 
 static json_t *map_json(const struct daemon *daemon)
 {
+	const struct blockmap *map = observer_blocks(daemon->observer);
 	struct map_totals totals;
 
 	if (observer_map_totals(daemon->observer, &totals, NULL) < 0)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:I}", "blocks",
-			 number(observer_blocks(daemon->observer)->nr_blocks), "map_pages",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "blocks", number(map->nr_blocks),
+			 "bytes", number(blockmap_bytes(map)), "renewed",
+			 number(observer_refreshes(daemon->observer)), "map_pages",
 			 number(totals.map), "kernel_pages", number(totals.kernel), "drift_pages",
 			 (json_int_t)(totals.map - totals.kernel));
 }

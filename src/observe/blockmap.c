@@ -15,6 +15,12 @@ uint32_t blockmap_records(const struct topology *topology)
 	return (uint32_t)(topology_online_pages(topology) >> topology->pageblock_order);
 }
 
+size_t blockmap_bytes(const struct blockmap *map)
+{
+	return map->nr_blocks * sizeof(*map->blocks) + map->nr_sections * sizeof(*map->sections) +
+	       SLUICE_MAX_ZONES * sizeof(*map->times);
+}
+
 void blockmap_index(struct blockmap *map, const struct topology *topology)
 {
 	uint32_t record = 0;
@@ -40,7 +46,8 @@ int blockmap_alloc(struct blockmap *map, const struct topology *topology)
 	const size_t blocks_size = nr_blocks * sizeof(struct sluice_block);
 	char *own;
 
-	own = calloc(1, blocks_size + topology->nr_sections * sizeof(uint64_t));
+	own = calloc(1, blocks_size + topology->nr_sections * sizeof(uint64_t) +
+				SLUICE_MAX_ZONES * sizeof(struct sluice_zone_times));
 	if (!own)
 		return -ENOMEM;
 	*map = (struct blockmap){
@@ -50,6 +57,9 @@ int blockmap_alloc(struct blockmap *map, const struct topology *topology)
 		.nr_blocks = nr_blocks,
 		.blocks = (struct sluice_block *)(void *)own,
 		.sections = (uint64_t *)(void *)(own + blocks_size),
+		.times = (struct sluice_zone_times *)(void *)(own + blocks_size +
+							      topology->nr_sections *
+								      sizeof(uint64_t)),
 		.own = own,
 	};
 	blockmap_index(map, topology);
@@ -74,6 +84,21 @@ struct sluice_block *blockmap_at(const struct blockmap *map, uint64_t pfn)
 	return record < map->nr_blocks ? &map->blocks[record] : NULL;
 }
 
+void blockmap_inherit(struct blockmap *map, const struct blockmap *old)
+{
+	memcpy(map->times, old->times, SLUICE_MAX_ZONES * sizeof(*map->times));
+	for (uint64_t section = 0; section < map->nr_sections; section++) {
+		const uint64_t pfn = section << map->section_order;
+		struct sluice_block *to = blockmap_at(map, pfn);
+		const struct sluice_block *from = blockmap_at(old, pfn);
+
+		if (to && from)
+			memcpy(to, from,
+			       blocks_per_section(map->section_order, map->pageblock_order) *
+				       sizeof(*to));
+	}
+}
+
 static uint64_t block_word(struct sluice_block block)
 {
 	uint64_t word;
@@ -82,26 +107,74 @@ static uint64_t block_word(struct sluice_block block)
 	return word;
 }
 
-void blockmap_set(struct sluice_block *block, struct sluice_block old, struct sluice_block now,
-		  uint64_t now_ns)
+static uint32_t ticks_between(uint32_t then, uint32_t now)
 {
-	uint64_t expected = block_word(old);
+	return (int32_t)(now - then) < 0 ? 0 : now - then;
+}
 
-	now.free_since = old.free_since;
-	if ((now.flags & SLUICE_BLOCK_FREE) && !(old.flags & SLUICE_BLOCK_FREE))
-		now.free_since = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
-	__atomic_compare_exchange_n((uint64_t *)(void *)block, &expected, block_word(now), false,
-				    __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+static void count(uint64_t *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+static void count_end_of_free(struct sluice_zone_times *times, struct sluice_block block,
+			      uint32_t now)
+{
+	const uint32_t life = ticks_between(block.since, now);
+	const uint32_t wait = sluice_span_decode(block.reported_after);
+
+	count(&times->lifetimes[sluice_time_bucket(life)]);
+	if (block.flags & SLUICE_BLOCK_REPORTED)
+		count(&times->reuse[sluice_time_bucket(life > wait ? life - wait : 0)]);
+}
+
+static void count_error(struct sluice_scan_zone *errors, struct sluice_block was,
+			uint32_t free_pages)
+{
+	const uint32_t error = was.free_pages > free_pages ? was.free_pages - free_pages :
+							     free_pages - was.free_pages;
+
+	if (!error)
+		return;
+	errors->wrong_blocks++;
+	errors->not_free += was.flags & SLUICE_BLOCK_FREE;
+	if (error > errors->largest_error)
+		errors->largest_error = error;
+}
+
+void blockmap_set(const struct blockmap *map, struct sluice_block *block, struct sluice_block old,
+		  const struct block_found *found, uint64_t now_ns, struct sluice_scan_zone *errors)
+{
+	const uint32_t ticks = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
+	const bool was_reported = old.flags & SLUICE_BLOCK_REPORTED;
+	struct sluice_zone_times *times = &map->times[found->zone % SLUICE_MAX_ZONES];
+	uint64_t expected = block_word(old);
+	struct sluice_block now = old;
+
+	now.free_pages = found->free_pages & 0x3fff;
+	now.order = found->order & 0xf;
+	now.zone = found->zone % SLUICE_MAX_ZONES;
+	now.flags = 0;
+	if (found->free_pages >> map->pageblock_order)
+		now.flags = found->reported ? SLUICE_BLOCK_FREE | SLUICE_BLOCK_REPORTED :
+					      SLUICE_BLOCK_FREE;
+	if (old.free_pages != found->free_pages)
+		now.since = ticks;
+	if (now.flags & SLUICE_BLOCK_REPORTED && !was_reported)
+		now.reported_after = sluice_span_encode(ticks_between(now.since, ticks)) & 0x7f;
+	if (!__atomic_compare_exchange_n((uint64_t *)(void *)block, &expected, block_word(now),
+					 false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return;
+	count_error(errors, old, found->free_pages);
+	if ((old.flags & SLUICE_BLOCK_FREE) && !(now.flags & SLUICE_BLOCK_FREE))
+		count_end_of_free(times, old, ticks);
+	if (now.flags & SLUICE_BLOCK_REPORTED && !was_reported)
+		count(&times->reported);
 }
 
 uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns)
 {
-	const uint32_t now = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
-
-	if (!(block->flags & SLUICE_BLOCK_FREE))
-		return 0;
 	/* the difference is right across a wrap of the 32 bits; an event may be newer than now */
-	return (int32_t)(now - block->free_since) < 0 ?
-		       0 :
-		       (uint64_t)(uint32_t)(now - block->free_since) << SLUICE_TICK_SHIFT;
+	return (uint64_t)ticks_between(block->since, (uint32_t)(now_ns >> SLUICE_TICK_SHIFT))
+	       << SLUICE_TICK_SHIFT;
 }

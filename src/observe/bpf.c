@@ -28,6 +28,7 @@ struct bpf {
 	size_t sections_size;
 	size_t blocks_size;
 	bool can_scan;
+	struct sluice_event_counters earlier; /* of the objects that this one replaces */
 };
 
 /* libbpf says what went wrong only through its print callback, which has no context. */
@@ -72,6 +73,12 @@ static uint32_t pcp_orders(const struct topology *topology)
 	return mask;
 }
 
+/* mm_compaction_fast_isolate_freepages came with 6.5. */
+static bool has_fast_isolate(const struct topology *topology)
+{
+	return topology->kernel_version >= 6005;
+}
+
 static void configure(struct sluice_bpf *skel, const struct topology *topology,
 		      const struct bpf_wants *wants)
 {
@@ -107,6 +114,9 @@ static int load(struct bpf *bpf, const struct topology *topology, const struct b
 	bpf_program__set_autoload(skel->progs.on_extfrag,
 				  wants->events && skel->rodata->extfrag_removes);
 	bpf_program__set_autoload(skel->progs.on_free, wants->direct_frees);
+	bpf_program__set_autoload(skel->progs.on_isolate, wants->events);
+	bpf_program__set_autoload(skel->progs.on_fast_isolate,
+				  wants->events && has_fast_isolate(topology));
 	rc = bpf_map__set_max_entries(skel->maps.sections, topology->nr_sections);
 	if (!rc)
 		rc = bpf_map__set_max_entries(skel->maps.blocks, blockmap_records(topology));
@@ -139,6 +149,7 @@ static int map_memory(struct bpf *bpf, const struct topology *topology, struct e
 	bpf->map.section_order = topology->section_order;
 	bpf->map.nr_sections = topology->nr_sections;
 	bpf->map.nr_blocks = blockmap_records(topology);
+	bpf->map.times = bpf->skel->bss->zone_times;
 	blockmap_index(&bpf->map, topology);
 	return 0;
 }
@@ -186,6 +197,13 @@ static unsigned int collect_pairs(struct bpf *bpf, int pagemap, volatile char *a
 	return nr;
 }
 
+static void set_page_shift(struct sluice_bpf *skel)
+{
+	const uint32_t size = skel->bss->page_struct_size;
+
+	skel->bss->page_shift = size & (size - 1) ? 0 : (uint32_t)__builtin_ctz(size);
+}
+
 /* Finds vmemmap: see bpf/pairing.bpf.h. */
 static int pair(struct bpf *bpf, int root, const struct topology *topology, struct errmsg *err)
 {
@@ -217,6 +235,8 @@ static int pair(struct bpf *bpf, int root, const struct topology *topology, stru
 				"the memory map's address is unknown: of %u pairs of page and pfn "
 				"fewer than %d agree",
 				nr, PAIR_MIN_AGREE);
+	else
+		set_page_shift(bpf->skel);
 out:
 	bpf_link__destroy(link);
 	if (area != MAP_FAILED)
@@ -225,8 +245,18 @@ out:
 	return rc;
 }
 
+/* The memory map stays where it is when memory comes or goes. */
+static void inherit(struct bpf *bpf, const struct bpf *old)
+{
+	bpf->skel->bss->vmemmap = old->skel->bss->vmemmap;
+	bpf->skel->bss->page_struct_size = old->skel->bss->page_struct_size;
+	bpf->skel->bss->page_shift = old->skel->bss->page_shift;
+	blockmap_inherit(&bpf->map, &old->map);
+	bpf_events(old, &bpf->earlier);
+}
+
 int bpf_open(int root, const struct topology *topology, const struct bpf_wants *wants,
-	     struct bpf **ret, struct errmsg *err)
+	     const struct bpf *old, struct bpf **ret, struct errmsg *err)
 {
 	struct bpf *bpf;
 	int rc;
@@ -237,7 +267,9 @@ int bpf_open(int root, const struct topology *topology, const struct bpf_wants *
 	rc = load(bpf, topology, wants, err);
 	if (!rc)
 		rc = map_memory(bpf, topology, err);
-	if (!rc)
+	if (!rc && old)
+		inherit(bpf, old);
+	else if (!rc)
 		rc = pair(bpf, root, topology, err);
 	if (rc) {
 		bpf_close(bpf);
@@ -292,15 +324,15 @@ int bpf_read_zones(struct bpf *bpf, const struct topology *topology, struct slui
 	return 0;
 }
 
-static int scan_range(struct bpf *bpf, unsigned int zone_index, struct scan_job *job,
-		      const struct pfn_range *range, struct errmsg *err)
+static int scan_range(struct bpf *bpf, struct scan_job *job, const struct pfn_range *range,
+		      struct errmsg *err)
 {
 	const uint64_t block = 1ULL << job->topology->pageblock_order;
 	struct sluice_scan_args args = {
 		.next_pfn = range->start & ~(block - 1),
 		.end_pfn = range->end,
 		.budget_ns = SCAN_BUDGET_NS,
-		.zone = zone_index,
+		.zone = job->zone,
 		.full = job->depth == SCAN_FULL,
 	};
 
@@ -318,59 +350,87 @@ static int scan_range(struct bpf *bpf, unsigned int zone_index, struct scan_job 
 	return 0;
 }
 
-int bpf_scan(struct bpf *bpf, unsigned int zone_index, struct scan_job *job, struct errmsg *err)
+void bpf_set_time(struct bpf *bpf, uint64_t now_ns)
 {
-	struct sluice_scan_zone *result = &bpf->skel->bss->scan_zones[zone_index];
+	bpf->skel->bss->recent_tick = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
+}
+
+int bpf_scan(struct bpf *bpf, struct scan_job *job, struct errmsg *err)
+{
+	struct sluice_scan_zone *result = &bpf->skel->bss->scan_zones[job->zone];
 	int rc = 0;
 
 	memset(result, 0, sizeof(*result));
-	for (unsigned int i = 0; !rc && i < job->topology->nr_ranges; i++) {
-		struct pfn_range part;
-
-		if (scan_clip(job, &job->topology->online[i], &part))
-			rc = scan_range(bpf, zone_index, job, &part, err);
-	}
-	*job->found = *result;
+	for (unsigned int i = 0; !rc && i < job->topology->nr_parts; i++)
+		if (job->topology->parts[i].zone == job->zone)
+			rc = scan_range(bpf, job, &job->topology->parts[i].pfns, err);
+	job->found = *result;
 	return rc;
 }
 
-int bpf_attach_events(struct bpf *bpf, bool direct_frees, struct errmsg *err)
+int bpf_attach_events(struct bpf *bpf, struct errmsg *err)
 {
 	struct sluice_bpf *skel = bpf->skel;
 	const struct {
 		struct bpf_program *program;
 		struct bpf_link **link;
-		bool wanted;
+		bool required;
 	} events[] = {
 		{ skel->progs.on_zone_locked, &skel->links.on_zone_locked, true },
 		{ skel->progs.on_pcpu_drain, &skel->links.on_pcpu_drain, true },
-		{ skel->progs.on_extfrag, &skel->links.on_extfrag, skel->rodata->extfrag_removes },
-		{ skel->progs.on_free, &skel->links.on_free, direct_frees },
+		{ skel->progs.on_extfrag, &skel->links.on_extfrag, true },
+		{ skel->progs.on_free, &skel->links.on_free, true },
+		/* CONFIG_COMPACTION */
+		{ skel->progs.on_isolate, &skel->links.on_isolate, false },
+		{ skel->progs.on_fast_isolate, &skel->links.on_fast_isolate, false },
 	};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
-		if (!events[i].wanted)
+		if (!bpf_program__autoload(events[i].program))
 			continue;
 		*events[i].link = bpf_program__attach(events[i].program);
-		if (!*events[i].link)
+		if (!*events[i].link && events[i].required)
 			return errmsg_set(err, -errno, "attaching the BPF program %s: %s",
 					  bpf_program__name(events[i].program), libbpf_said);
 	}
 	return 0;
 }
 
+static void add_counters(struct sluice_event_counters *sum,
+			 const struct sluice_event_counters *count)
+{
+	sum->allocs += count->allocs;
+	sum->drains += count->drains;
+	sum->direct_frees += count->direct_frees;
+	sum->steals += count->steals;
+	sum->isolated += count->isolated;
+	sum->fast_isolated += count->fast_isolated;
+	sum->drained_pages += count->drained_pages;
+	sum->unknown += count->unknown;
+	sum->clamped += count->clamped;
+	sum->reused += count->reused;
+}
+
 void bpf_events(const struct bpf *bpf, struct sluice_event_counters *sum)
 {
-	*sum = (struct sluice_event_counters){ 0 };
-	for (unsigned int cpu = 0; cpu < SLUICE_MAX_CPUS; cpu++) {
-		const struct sluice_event_counters *count = &bpf->skel->bss->event_counters[cpu];
+	*sum = bpf->earlier;
+	for (unsigned int cpu = 0; cpu < SLUICE_MAX_CPUS; cpu++)
+		add_counters(sum, &bpf->skel->bss->event_counters[cpu]);
+}
 
-		sum->allocs += count->allocs;
-		sum->drains += count->drains;
-		sum->direct_frees += count->direct_frees;
-		sum->steals += count->steals;
-		sum->unknown += count->unknown;
-		sum->clamped += count->clamped;
-		sum->reused += count->reused;
+uint64_t bpf_missed_runs(const struct bpf *bpf)
+{
+	struct bpf_program *program;
+	uint64_t missed = 0;
+
+	bpf_object__for_each_program(program, bpf->skel->obj)
+	{
+		struct bpf_prog_info info = { 0 };
+		uint32_t size = sizeof(info);
+
+		if (bpf_program__fd(program) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &size))
+			missed += info.recursion_misses;
 	}
+	return missed;
 }

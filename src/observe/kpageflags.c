@@ -93,26 +93,29 @@ struct walk {
 	struct window window;
 };
 
+static void set_block(struct walk *walk, struct sluice_block *block, uint32_t free_pages,
+		      unsigned int order, bool reported)
+{
+	const struct block_found found = { walk->job->zone, free_pages, order, reported };
+
+	blockmap_set(walk->map, block, *block, &found, walk->now_ns, &walk->job->found);
+}
+
 /* Counts one extent and sets the records of the whole blocks below it. */
 static void add_extent(struct walk *walk, uint64_t pfn, unsigned int order, bool reported)
 {
 	const unsigned int block_order = walk->map->pageblock_order;
 
-	walk->job->found->free[order]++;
+	walk->job->found.free[order]++;
 	if (reported)
-		walk->job->found->reported[order]++;
+		walk->job->found.reported[order]++;
 	for (uint64_t at = pfn; order >= block_order && at < pfn + (1ULL << order);
 	     at += 1ULL << block_order) {
-		struct sluice_block *block = blockmap_at(walk->map, at), now = {
-			.free_pages = (uint16_t)(1U << block_order),
-			.order = at == pfn ? (uint8_t)order : SLUICE_NO_EXTENT,
-			.flags = SLUICE_BLOCK_FREE | SLUICE_BLOCK_COUNTED,
-		};
+		struct sluice_block *block = blockmap_at(walk->map, at);
 
-		if (reported)
-			now.flags |= SLUICE_BLOCK_REPORTED;
 		if (block)
-			blockmap_set(block, *block, now, walk->now_ns);
+			set_block(walk, block, 1U << block_order,
+				  at == pfn ? order : SLUICE_NO_EXTENT, reported);
 	}
 }
 
@@ -145,14 +148,10 @@ static int add_run(struct walk *walk, uint64_t pfn, uint64_t end, struct errmsg 
 /* Sets the record of a block that is not free as a whole. */
 static void set_partial(struct walk *walk, uint64_t pfn, uint32_t free_pages)
 {
-	struct sluice_block *block = blockmap_at(walk->map, pfn), now = {
-		.free_pages = (uint16_t)free_pages,
-		.order = SLUICE_NO_EXTENT,
-		.flags = SLUICE_BLOCK_COUNTED,
-	};
+	struct sluice_block *block = blockmap_at(walk->map, pfn);
 
 	if (block && free_pages < 1U << walk->map->pageblock_order)
-		blockmap_set(block, *block, now, walk->now_ns);
+		set_block(walk, block, free_pages, SLUICE_NO_EXTENT, false);
 }
 
 /* Every page's flags, one after the other; runs may cross pageblocks. */
@@ -197,20 +196,20 @@ static int page_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errms
 	return rc;
 }
 
-static int every_page_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errmsg *err)
+/* Free pages of the block at @pfn. */
+static int count_free(struct walk *walk, uint64_t pfn, uint32_t *ret, struct errmsg *err)
 {
 	const uint64_t pages = 1ULL << walk->map->pageblock_order;
 	const uint64_t nr = pages < CHUNK ? pages : CHUNK;
+	uint32_t count = 0;
 	int rc = 0;
 
-	*ret = false;
 	for (uint64_t at = pfn; !rc && at < pfn + pages; at += nr) {
 		rc = window_read(&walk->window, at, nr, err);
 		for (uint64_t i = 0; !rc && i < nr; i++)
-			if (!(walk->window.flags[i] & BUDDY))
-				return 0;
+			count += !!(walk->window.flags[i] & BUDDY);
 	}
-	*ret = !rc;
+	*ret = count;
 	return rc;
 }
 
@@ -222,15 +221,21 @@ static int every_page_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct
  */
 static int block_is_free(struct walk *walk, uint64_t pfn, bool *ret, struct errmsg *err)
 {
+	const uint32_t pages = 1U << walk->map->pageblock_order;
 	const struct sluice_block *block = blockmap_at(walk->map, pfn);
 	const bool was_free = block && block->flags & SLUICE_BLOCK_FREE;
+	uint32_t free_pages;
 	int rc;
 
 	rc = page_is_free(walk, pfn, ret, err);
 	if (!rc && *ret)
-		rc = page_is_free(walk, pfn + (1ULL << walk->map->pageblock_order) - 1, ret, err);
-	if (!rc && *ret && !was_free)
-		rc = every_page_is_free(walk, pfn, ret, err);
+		rc = page_is_free(walk, pfn + pages - 1, ret, err);
+	if (rc || *ret == was_free)
+		return rc;
+	rc = count_free(walk, pfn, &free_pages, err);
+	*ret = free_pages == pages;
+	if (!rc && !*ret && was_free) /* so that the record is right afterwards */
+		set_partial(walk, pfn, free_pages);
 	return rc;
 }
 
@@ -242,7 +247,6 @@ static int walk_heads(struct walk *walk, const struct pfn_range *range, struct e
 	int rc = 0;
 
 	for (pfn = range->start; !rc && pfn + pages <= range->end; pfn += pages) {
-		struct sluice_block *block = blockmap_at(walk->map, pfn);
 		bool is_free;
 
 		rc = block_is_free(walk, pfn, &is_free, err);
@@ -251,11 +255,6 @@ static int walk_heads(struct walk *walk, const struct pfn_range *range, struct e
 		if (run < pfn)
 			rc = add_run(walk, run, pfn, err);
 		run = pfn + pages;
-		/* what is left of a block that was free is not counted here */
-		if (block && block->flags & SLUICE_BLOCK_FREE)
-			blockmap_set(block, *block,
-				     (struct sluice_block){ .order = SLUICE_NO_EXTENT },
-				     walk->now_ns);
 	}
 	if (!rc && run < pfn)
 		rc = add_run(walk, run, pfn, err);
@@ -271,10 +270,10 @@ int kpageflags_scan(int fd, const struct blockmap *map, struct scan_job *job, st
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	walk.now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	for (unsigned int i = 0; !rc && i < job->topology->nr_ranges; i++) {
-		struct pfn_range part;
+	for (unsigned int i = 0; !rc && i < job->topology->nr_parts; i++) {
+		struct pfn_range part = job->topology->parts[i].pfns;
 
-		if (!scan_clip(job, &job->topology->online[i], &part))
+		if (job->topology->parts[i].zone != job->zone)
 			continue;
 		if (job->depth == SCAN_FULL) {
 			rc = walk_full(&walk, &part, err);

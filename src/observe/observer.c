@@ -134,15 +134,17 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 		     " Ages come from scans alone.");
 		return;
 	}
-	rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, &err);
+	rc = bpf_open(observer->root, &observer->topology, &wants, NULL, &observer->bpf, &err);
 	/* what a verifier may refuse is the scan, and above all its fast way to read */
 	if (rc && wants.scan && wants.in_place) {
 		wants.in_place = false;
-		rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, &err);
+		rc = bpf_open(observer->root, &observer->topology, &wants, NULL, &observer->bpf,
+			      &err);
 	}
 	if (rc && wants.scan) {
 		wants.scan = false;
-		rc = bpf_open(observer->root, &observer->topology, &wants, &observer->bpf, NULL);
+		rc = bpf_open(observer->root, &observer->topology, &wants, NULL, &observer->bpf,
+			      NULL);
 		if (!rc)
 			note(observer, "No BPF scan: %s. " SLOWER, err.text);
 	}
@@ -150,6 +152,7 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 		note(observer, "No BPF: %s. " SLOWER " Ages come from scans alone.", err.text);
 		return;
 	}
+	observer->wants = wants;
 	if (wants.scan && !bpf_can_scan(observer->bpf))
 		note(observer, "No BPF scan: SYSCALL programs need Linux 5.14. " SLOWER);
 	observer->bpf_zones = !bpf_read_zones(observer->bpf, &observer->topology, zones, &nr, &err);
@@ -167,7 +170,7 @@ static void start_events(struct observer *observer, const struct observer_option
 
 	if (!options->events || !observer->bpf || observer->source == SOURCE_BUDDYINFO)
 		return;
-	observer->events = !bpf_attach_events(observer->bpf, options->direct_frees, &err);
+	observer->events = !bpf_attach_events(observer->bpf, &err);
 	if (!observer->events)
 		note(observer, "No events between scans: %s. Ages are exact to one interval only.",
 		     err.text);
@@ -201,6 +204,55 @@ int observer_open(const struct observer_options *options, struct observer **ret,
 	return 0;
 fail:
 	observer_close(observer);
+	return rc;
+}
+
+/* The map of memory that is there now; what the old one knows of it is kept. */
+static int renew_map(struct observer *observer, const struct topology *topology, struct errmsg *err)
+{
+	struct bpf *bpf = NULL;
+	struct blockmap own;
+	int rc;
+
+	if (!observer->bpf) {
+		rc = blockmap_alloc(&own, topology);
+		if (rc)
+			return errmsg_set(err, rc, "memory for the free-extent map");
+		blockmap_inherit(&own, &observer->own);
+		blockmap_free(&observer->own);
+		observer->own = own;
+		return 0;
+	}
+	rc = bpf_open(observer->root, topology, &observer->wants, observer->bpf, &bpf, err);
+	if (!rc && observer->events)
+		rc = bpf_attach_events(bpf, err);
+	if (rc) {
+		bpf_close(bpf);
+		return rc;
+	}
+	bpf_close(observer->bpf);
+	observer->bpf = bpf;
+	return 0;
+}
+
+int observer_refresh(struct observer *observer, struct errmsg *err)
+{
+	struct topology *topology = calloc(1, sizeof(*topology));
+	int rc;
+
+	if (!topology)
+		return errmsg_set(err, -ENOMEM, "memory for the topology");
+	rc = topology_read(observer->root, topology, err);
+	if (!rc)
+		rc = topology_keep_zones(topology, &observer->topology, err);
+	if (!rc)
+		rc = renew_map(observer, topology, err);
+	if (!rc) {
+		observer->topology = *topology;
+		observer->seeded = false;
+		observer->refreshes++;
+	}
+	free(topology);
 	return rc;
 }
 
@@ -241,6 +293,16 @@ void observer_events(const struct observer *observer, struct sluice_event_counte
 		bpf_events(observer->bpf, sum);
 	else
 		*sum = (struct sluice_event_counters){ 0 };
+}
+
+uint64_t observer_missed_runs(const struct observer *observer)
+{
+	return observer->events ? bpf_missed_runs(observer->bpf) : 0;
+}
+
+uint64_t observer_refreshes(const struct observer *observer)
+{
+	return observer->refreshes;
 }
 
 const char *observer_note(const struct observer *observer, unsigned int index)

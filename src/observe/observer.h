@@ -14,7 +14,10 @@ struct min_age {
 
 struct observer {
 	int root;
+	struct bpf_wants wants; /* of the BPF object that loaded */
 	struct topology topology;
+	bool seeded;	    /* a full scan has filled the map */
+	uint64_t refreshes; /* how often memory came or went */
 	enum scan_source source;
 	struct bpf *bpf;     /* NULL: no BPF at all */
 	bool bpf_zones;	     /* read_zones works */
@@ -26,5 +29,8 @@ struct observer {
 	unsigned int nr_notes;
 	char notes[OBSERVER_MAX_NOTES][sizeof(((struct errmsg *)0)->text) + 128];
 };
+
+/* Reads the topology again, and makes a map of the memory that is there now. */
+int observer_refresh(struct observer *observer, struct errmsg *err);
 
 #endif

@@ -14,14 +14,11 @@
 /* One zone's part of a scan: where to look, and what was found there. */
 struct scan_job {
 	const struct topology *topology;
-	const struct sluice_zone_info *zone;
+	unsigned int zone; /* topology index: the parts of it are scanned */
 	enum scan_depth depth;
-	struct sluice_scan_zone *found; /* counts are added */
-	uint64_t probes;		/* added */
+	struct sluice_scan_zone found;
+	uint64_t probes;
 };
-
-/* Part of an online range that lies in the zone; false if there is none. */
-bool scan_clip(const struct scan_job *job, const struct pfn_range *online, struct pfn_range *part);
 
 /* bpf.c: programs and maps. */
 struct bpf;
@@ -35,10 +32,11 @@ struct bpf_wants {
 
 /*
  * Opens, loads and pairs. On a kernel without SYSCALL programs bpf_can_scan()
- * is false afterwards, and the rest works.
+ * is false afterwards, and the rest works. With @old, whose topology is no longer
+ * right, its records, counters and pairing are taken over; it stays the caller's.
  */
 int bpf_open(int root, const struct topology *topology, const struct bpf_wants *wants,
-	     struct bpf **ret, struct errmsg *err);
+	     const struct bpf *old, struct bpf **ret, struct errmsg *err);
 void bpf_close(struct bpf *bpf);
 bool bpf_can_scan(const struct bpf *bpf);
 /* The map in the memory of the BPF maps; lives as long as @bpf. */
@@ -46,9 +44,17 @@ const struct blockmap *bpf_blockmap(const struct bpf *bpf);
 /* -ENOENT: no memory cgroups, so the zones can't be found. */
 int bpf_read_zones(struct bpf *bpf, const struct topology *topology, struct sluice_zone_info *zones,
 		   unsigned int *nr, struct errmsg *err);
-int bpf_scan(struct bpf *bpf, unsigned int zone_index, struct scan_job *job, struct errmsg *err);
-int bpf_attach_events(struct bpf *bpf, bool direct_frees, struct errmsg *err);
+/* What events take for the time of a change; CLOCK_MONOTONIC. */
+void bpf_set_time(struct bpf *bpf, uint64_t now_ns);
+int bpf_scan(struct bpf *bpf, struct scan_job *job, struct errmsg *err);
+/* Those that bpf_wants asked for. */
+int bpf_attach_events(struct bpf *bpf, struct errmsg *err);
 void bpf_events(const struct bpf *bpf, struct sluice_event_counters *sum);
+/*
+ * Runs that the kernel left out, since the program was active on that CPU already;
+ * Linux 5.12+, 0 before.
+ */
+uint64_t bpf_missed_runs(const struct bpf *bpf);
 
 /* kpageflags.c: /proc/kpageflags. */
 int kpageflags_open(int root, struct errmsg *err); /* a descriptor or -errno */

@@ -10,22 +10,14 @@
 #include "sluice/file.h"
 #include "sluice/knobs.h"
 
+#define SNAPSHOT_TRIES 3 /* memory that comes or goes does so in steps of a section */
+
 static uint64_t now_ns(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-bool scan_clip(const struct scan_job *job, const struct pfn_range *online, struct pfn_range *part)
-{
-	const uint64_t start = job->zone->start_pfn;
-	const uint64_t end = start + job->zone->spanned_pages;
-
-	part->start = online->start > start ? online->start : start;
-	part->end = online->end < end ? online->end : end;
-	return part->start < part->end;
 }
 
 static int read_zones(struct observer *observer, struct sluice_zone_info *zones, unsigned int *nr,
@@ -58,6 +50,8 @@ static void zone_counts(struct zone_snapshot *zone, const struct sluice_scan_zon
 		zone->orders[o].reported = found->reported[o];
 		zone->orders[o].young = 0;
 	}
+	zone->repairs =
+		(struct zone_repairs){ found->wrong_blocks, found->not_free, found->largest_error };
 }
 
 static int64_t zone_drift(const struct snapshot *snap, const struct zone_snapshot *zone)
@@ -79,30 +73,36 @@ static uint64_t min_age_of(const struct observer *observer, const struct sluice_
 	return 0;
 }
 
-/* Counts the unreported extents that have been free for less than the zone's min_age. */
-static void count_young(const struct observer *observer, struct zone_snapshot *zone, uint64_t now)
+/* Counts the unreported extents that have been free for less than @min_age, ns. */
+static void count_young_in(const struct blockmap *map, const struct pfn_range *pfns,
+			   uint64_t min_age, uint64_t now, struct order_count *orders)
 {
-	const uint64_t min_age = min_age_of(observer, &zone->info);
-	const struct blockmap *map = observer_blocks(observer);
-	const uint64_t start = zone->info.start_pfn;
-	const uint64_t end = start + zone->info.spanned_pages;
 	const uint64_t step = 1ULL << map->pageblock_order;
 
-	if (!min_age)
-		return;
-	for (uint64_t pfn = start & ~(step - 1); pfn < end; pfn += step) {
+	for (uint64_t pfn = pfns->start & ~(step - 1); pfn < pfns->end; pfn += step) {
 		const struct sluice_block *block = blockmap_at(map, pfn);
 		struct sluice_block copy;
 
 		if (!block)
 			continue;
 		copy = *block;
-		if ((copy.flags & (SLUICE_BLOCK_FREE | SLUICE_BLOCK_REPORTED)) !=
-			    SLUICE_BLOCK_FREE ||
-		    copy.order >= SLUICE_MAX_ORDERS || blockmap_age(&copy, now) >= min_age)
-			continue;
-		zone->orders[copy.order].young++;
+		if (copy.flags == SLUICE_BLOCK_FREE && copy.order != SLUICE_NO_EXTENT &&
+		    blockmap_age(&copy, now) < min_age)
+			orders[copy.order].young++;
 	}
+}
+
+static void count_young(const struct observer *observer, struct zone_snapshot *zone, uint64_t now)
+{
+	const struct topology *topology = &observer->topology;
+	const uint64_t min_age = min_age_of(observer, &zone->info);
+
+	if (!min_age)
+		return;
+	for (unsigned int i = 0; i < topology->nr_parts; i++)
+		if (topology->parts[i].zone == zone->index)
+			count_young_in(observer_blocks(observer), &topology->parts[i].pfns, min_age,
+				       now, zone->orders);
 	/* the map may have moved on since the counts were taken */
 	for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++) {
 		struct order_count *count = &zone->orders[o];
@@ -112,26 +112,23 @@ static void count_young(const struct observer *observer, struct zone_snapshot *z
 	}
 }
 
-static int scan_zone(struct observer *observer, unsigned int index, struct snapshot *snap,
+static int scan_zone(struct observer *observer, struct zone_snapshot *zone, struct snapshot *snap,
 		     struct errmsg *err)
 {
-	struct zone_snapshot *zone = &snap->zones[index];
-	struct sluice_scan_zone found = { 0 };
 	struct scan_job job = {
 		.topology = &observer->topology,
-		.zone = &zone->info,
+		.zone = zone->index,
 		.depth = snap->depth,
-		.found = &found,
 	};
 	int rc;
 
 	if (snap->source == SOURCE_BPF)
-		rc = bpf_scan(observer->bpf, index, &job, err);
+		rc = bpf_scan(observer->bpf, &job, err);
 	else
 		rc = kpageflags_scan(observer->kpageflags, observer_blocks(observer), &job, err);
 	if (rc)
 		return rc;
-	zone_counts(zone, &found);
+	zone_counts(zone, &job.found);
 	snap->probes += job.probes;
 	return 0;
 }
@@ -145,6 +142,13 @@ static void counts_from_totals(struct snapshot *snap)
 			snap->zones[i].orders[o].free = snap->zones[i].info.nr_free[o];
 }
 
+/* The first scan of a new map finds nothing wrong in it: there is nothing in it yet. */
+static void forget_repairs(struct snapshot *snap)
+{
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		snap->zones[i].repairs = (struct zone_repairs){ 0 };
+}
+
 /* Scans every zone; the totals are those right after, as close to the counts as can be. */
 static int counts_from_scan(struct observer *observer, struct snapshot *snap, struct errmsg *err)
 {
@@ -152,50 +156,97 @@ static int counts_from_scan(struct observer *observer, struct snapshot *snap, st
 	unsigned int nr_after = 0;
 	int rc = 0;
 
+	if (!observer->seeded)
+		snap->depth = SCAN_FULL;
 	for (unsigned int i = 0; !rc && i < snap->nr_zones; i++)
-		rc = scan_zone(observer, i, snap, err);
+		rc = scan_zone(observer, &snap->zones[i], snap, err);
 	if (!rc)
 		rc = read_zones(observer, after, &nr_after, err);
 	if (rc)
 		return rc;
-	if (nr_after != snap->nr_zones)
-		return errmsg_set(err, -EAGAIN, "zones came or went during the scan");
+	if (nr_after != snap->nr_zones ||
+	    !topology_is_current(observer->root, &observer->topology, after, nr_after))
+		return errmsg_set(err, -EAGAIN, "memory came or went during the scan");
 	for (unsigned int i = 0; i < snap->nr_zones; i++) {
 		snap->zones[i].info = after[i];
 		count_young(observer, &snap->zones[i], snap->time_ns);
 	}
+	if (!observer->seeded)
+		forget_repairs(snap);
+	observer->seeded = true;
+	return 0;
+}
+
+/* The zones as they are, after the topology was read again if memory came or went. */
+static int begin(struct observer *observer, struct snapshot *snap, struct errmsg *err)
+{
+	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
+	int rc;
+
+	rc = read_zones(observer, zones, &snap->nr_zones, err);
+	if (!rc &&
+	    !topology_is_current(observer->root, &observer->topology, zones, snap->nr_zones)) {
+		rc = observer_refresh(observer, err);
+		if (!rc)
+			rc = read_zones(observer, zones, &snap->nr_zones, err);
+	}
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < snap->nr_zones; i++) {
+		const int index =
+			topology_find_zone(&observer->topology, zones[i].node, zones[i].name);
+
+		if (index < 0)
+			return errmsg_set(err, -EAGAIN, "memory comes or goes at this moment");
+		snap->zones[i].info = zones[i];
+		snap->zones[i].index = (unsigned int)index;
+	}
+	return 0;
+}
+
+static int take(struct observer *observer, struct snapshot *snap, struct errmsg *err)
+{
+	int rc;
+
+	rc = begin(observer, snap, err);
+	if (rc)
+		return rc;
+	if (observer->bpf)
+		bpf_set_time(observer->bpf, snap->time_ns);
+	if (snap->source == SOURCE_BUDDYINFO)
+		counts_from_totals(snap);
+	else
+		rc = counts_from_scan(observer, snap, err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		snap->zones[i].drift = zone_drift(snap, &snap->zones[i]);
+	snap->cost_ns = now_ns() - snap->time_ns;
 	return 0;
 }
 
 int observer_snapshot(struct observer *observer, enum scan_depth depth, struct snapshot *ret,
 		      struct errmsg *err)
 {
-	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
-	struct snapshot snap = {
-		.time_ns = now_ns(),
-		.depth = depth,
-		.source = observer->source,
-		.page_size = observer->topology.page_size,
-		.nr_orders = observer->topology.highest_order + 1,
-		.pageblock_order = observer->topology.pageblock_order,
-		.reporting_order = read_reporting_order(observer),
-	};
+	struct snapshot snap;
 	int rc;
 
-	rc = read_zones(observer, zones, &snap.nr_zones, err);
+	for (int try = 0; try < SNAPSHOT_TRIES; try++) {
+		snap = (struct snapshot){
+			.time_ns = now_ns(),
+			.depth = depth,
+			.source = observer->source,
+			.page_size = observer->topology.page_size,
+			.nr_orders = observer->topology.highest_order + 1,
+			.pageblock_order = observer->topology.pageblock_order,
+			.reporting_order = read_reporting_order(observer),
+		};
+		rc = take(observer, &snap, err);
+		if (rc != -EAGAIN)
+			break;
+	}
 	if (rc)
 		return rc;
-	for (unsigned int i = 0; i < snap.nr_zones; i++)
-		snap.zones[i].info = zones[i];
-	if (snap.source == SOURCE_BUDDYINFO)
-		counts_from_totals(&snap);
-	else
-		rc = counts_from_scan(observer, &snap, err);
-	if (rc)
-		return rc;
-	for (unsigned int i = 0; i < snap.nr_zones; i++)
-		snap.zones[i].drift = zone_drift(&snap, &snap.zones[i]);
-	snap.cost_ns = now_ns() - snap.time_ns;
 	*ret = snap;
 	return 0;
 }

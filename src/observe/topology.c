@@ -58,9 +58,9 @@ static int read_pageblock_order(int root, unsigned int *ret, struct errmsg *err)
 		return rc;
 	if (sscanf(text, "Page block order: %4u%n", &order, &used) != 1 || text[used] != '\n')
 		rc = errmsg_set(err, -EINVAL, "/%s: no line \"Page block order\"", path);
-	else if (order < 1 || order >= SLUICE_MAX_ORDERS)
+	else if (order < 1 || order > SLUICE_MAX_PAGEBLOCK_ORDER)
 		rc = errmsg_set(err, -EINVAL, "/%s: page block order %u, allowed are 1 to %u", path,
-				order, SLUICE_MAX_ORDERS - 1);
+				order, SLUICE_MAX_PAGEBLOCK_ORDER);
 	else
 		*ret = order, rc = 0;
 	free(text);
@@ -99,21 +99,21 @@ static bool parse_node(char **at, unsigned int *node)
 }
 
 /* A list of ranges as in cpulist files: "0-1,4". */
-static int read_nodes(int root, struct topology *topology, struct errmsg *err)
+static int read_nodes(int root, unsigned int *nodes, unsigned int *nr, struct errmsg *err)
 {
 	static const char path[] = "sys/devices/system/node/online";
 	char text[256], *at = text;
 	int rc;
 
 	if (!file_exists(root, path)) { /* !CONFIG_NUMA */
-		topology->nr_nodes = 1;
-		topology->nodes[0] = 0;
+		*nr = 1;
+		nodes[0] = 0;
 		return 0;
 	}
 	rc = read_line(root, path, text, sizeof(text), err);
 	if (rc)
 		return rc;
-	topology->nr_nodes = 0;
+	*nr = 0;
 	for (;;) {
 		unsigned int first, last;
 
@@ -125,10 +125,10 @@ static int read_nodes(int root, struct topology *topology, struct errmsg *err)
 		if (first > last)
 			break;
 		for (unsigned int node = first; node <= last; node++) {
-			if (topology->nr_nodes == TOPOLOGY_MAX_NODES)
+			if (*nr == TOPOLOGY_MAX_NODES)
 				return errmsg_set(err, -E2BIG, "/%s: more than %d nodes", path,
 						  TOPOLOGY_MAX_NODES);
-			topology->nodes[topology->nr_nodes++] = node;
+			nodes[(*nr)++] = node;
 		}
 		if (!*at)
 			return 0;
@@ -222,26 +222,24 @@ static int read_memory_blocks(int root, struct topology *topology, struct errmsg
 }
 
 /* Without CONFIG_MEMORY_HOTPLUG nothing comes or goes: the zones' spans are all. */
-static int sections_from_zones(int root, struct topology *topology, struct errmsg *err)
+static int sections_from_zones(struct topology *topology, struct errmsg *err)
 {
-	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
-	unsigned int nr;
-	int rc;
+	int rc = 0;
 
 	topology->section_order = log2_exact(DEFAULT_SECTION / topology->page_size);
 	/* arm64 with 64 KiB pages has pageblocks of 512 MiB, and SECTION_SIZE_BITS is 29 */
 	if (topology->section_order < topology->pageblock_order)
 		topology->section_order = topology->pageblock_order;
-	rc = zones_read_text(root, zones, &nr, err);
-	for (unsigned int i = 0; !rc && i < nr; i++) {
-		const uint64_t first = zones[i].start_pfn >> topology->section_order;
-		const uint64_t end = zones[i].start_pfn + zones[i].spanned_pages;
+	for (unsigned int i = 0; !rc && i < topology->nr_zones; i++) {
+		const struct topology_zone *zone = &topology->zones[i];
+		const uint64_t first = zone->start_pfn >> topology->section_order;
+		const uint64_t end = zone->start_pfn + zone->spanned_pages;
 
 		for (uint64_t s = first; !rc && s << topology->section_order < end; s++) {
 			if (s >= MAX_SECTIONS)
 				return errmsg_set(err, -EINVAL,
 						  "/proc/zoneinfo: zone %s spans beyond section %u",
-						  zones[i].name, MAX_SECTIONS);
+						  zone->name, MAX_SECTIONS);
 			rc = add_online(topology, s, err);
 		}
 	}
@@ -258,7 +256,7 @@ static int read_sections(int root, struct topology *topology, struct errmsg *err
 	int rc;
 
 	if (!file_exists(root, path))
-		return sections_from_zones(root, topology, err);
+		return sections_from_zones(topology, err);
 	rc = read_line(root, path, text, sizeof(text), err);
 	if (rc)
 		return rc;
@@ -273,34 +271,253 @@ static int read_sections(int root, struct topology *topology, struct errmsg *err
 	return read_memory_blocks(root, topology, err);
 }
 
-int topology_read(int root, struct topology *topology, struct errmsg *err)
+static bool clip(const struct topology_zone *zone, const struct pfn_range *range,
+		 struct pfn_range *ret)
 {
-	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
-	struct topology read = { 0 };
-	unsigned int nr_zones;
-	int rc;
+	const uint64_t end = zone->start_pfn + zone->spanned_pages;
 
-	read.page_size = (uint64_t)sysconf(_SC_PAGESIZE);
-	rc = read_kernel_version(root, &read.kernel_version, err);
-	if (!rc)
-		rc = read_pageblock_order(root, &read.pageblock_order, err);
-	if (!rc)
-		rc = zones_read_text(root, zones, &nr_zones, err);
-	if (!rc)
-		rc = read_nodes(root, &read, err);
-	if (!rc)
-		rc = read_sections(root, &read, err);
-	if (rc)
-		return rc;
-	read.highest_order = zones[0].nr_orders - 1;
-	if (read.pageblock_order > read.highest_order)
+	ret->start = range->start > zone->start_pfn ? range->start : zone->start_pfn;
+	ret->end = range->end < end ? range->end : end;
+	return ret->start < ret->end;
+}
+
+/*
+ * Whether a section belongs to a zone. Its memory block has a link to its node; and
+ * its file valid_zones starts with its zone, or says "none" where it holds several
+ * (drivers/base/memory.c), which then do not overlap.
+ */
+static bool section_is_in(int root, uint64_t section, const struct topology_zone *zone)
+{
+	char path[96], names[128];
+	size_t length;
+
+	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, zone->node);
+	if (!file_exists(root, path))
+		return false;
+	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/valid_zones", section);
+	if (read_line(root, path, names, sizeof(names), NULL))
+		return true;
+	length = strcspn(names, " ");
+	names[length] = '\0';
+	return !strcmp(names, "none") || !strcmp(names, zone->name);
+}
+
+static int add_part(struct topology *topology, unsigned int zone, const struct pfn_range *pfns,
+		    struct errmsg *err)
+{
+	struct zone_range *last =
+		topology->nr_parts ? &topology->parts[topology->nr_parts - 1] : NULL;
+
+	if (last && last->zone == zone && last->pfns.end == pfns->start) {
+		last->pfns.end = pfns->end;
+		return 0;
+	}
+	if (topology->nr_parts == TOPOLOGY_MAX_RANGES)
+		return errmsg_set(err, -E2BIG, "/%s: zones in more than %d separate pieces",
+				  MEMORY_DIR, TOPOLOGY_MAX_RANGES);
+	topology->parts[topology->nr_parts++] = (struct zone_range){ *pfns, zone };
+	return 0;
+}
+
+/* What the zones' spans take of one section, lowest first. */
+static unsigned int clip_zones(const struct topology *topology, const struct pfn_range *section,
+			       struct zone_range *parts)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < topology->nr_zones; i++) {
+		struct zone_range part = { .zone = i };
+		unsigned int at = nr;
+
+		if (!clip(&topology->zones[i], section, &part.pfns))
+			continue;
+		for (; at && parts[at - 1].pfns.start > part.pfns.start; at--)
+			parts[at] = parts[at - 1];
+		parts[at] = part;
+		nr++;
+	}
+	return nr;
+}
+
+static bool overlap(const struct zone_range *parts, unsigned int nr)
+{
+	for (unsigned int i = 1; i < nr; i++)
+		if (parts[i].pfns.start < parts[i - 1].pfns.end)
+			return true;
+	return false;
+}
+
+static int add_parts(int root, struct topology *topology, uint64_t section, struct errmsg *err)
+{
+	const uint64_t start = section << topology->section_order;
+	const struct pfn_range whole = { start, start + (1ULL << topology->section_order) };
+	struct zone_range parts[SLUICE_MAX_ZONES];
+	const unsigned int nr = clip_zones(topology, &whole, parts);
+	const bool contested = overlap(parts, nr);
+	uint64_t taken = start;
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < nr; i++) {
+		struct pfn_range *pfns = &parts[i].pfns;
+
+		if (contested && !section_is_in(root, section, &topology->zones[parts[i].zone]))
+			continue;
+		if (pfns->start < taken)
+			pfns->start = taken;
+		if (pfns->start >= pfns->end)
+			continue;
+		taken = pfns->end;
+		rc = add_part(topology, parts[i].zone, pfns, err);
+	}
+	return rc;
+}
+
+static int read_parts(int root, struct topology *topology, struct errmsg *err)
+{
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < topology->nr_ranges; i++) {
+		const uint64_t end = topology->online[i].end >> topology->section_order;
+
+		for (uint64_t s = topology->online[i].start >> topology->section_order;
+		     !rc && s < end; s++)
+			rc = add_parts(root, topology, s, err);
+	}
+	return rc;
+}
+
+static void take_zones(struct topology *topology, const struct sluice_zone_info *zones,
+		       unsigned int nr)
+{
+	topology->nr_zones = nr;
+	for (unsigned int i = 0; i < nr; i++) {
+		struct topology_zone *zone = &topology->zones[i];
+
+		zone->node = zones[i].node;
+		memcpy(zone->name, zones[i].name, sizeof(zone->name));
+		zone->start_pfn = zones[i].start_pfn;
+		zone->spanned_pages = zones[i].spanned_pages;
+		zone->present_pages = zones[i].present_pages;
+	}
+	topology->highest_order = zones[0].nr_orders - 1;
+}
+
+static int check_orders(const struct topology *topology, struct errmsg *err)
+{
+	if (topology->highest_order >= SLUICE_NO_EXTENT)
+		return errmsg_set(err, -EINVAL, "/proc/buddyinfo: highest order %u, allowed is %u",
+				  topology->highest_order, SLUICE_NO_EXTENT - 1);
+	if (topology->pageblock_order > topology->highest_order)
 		return errmsg_set(err, -EINVAL,
 				  "/proc/pagetypeinfo: page block order %u is above the highest "
 				  "order %u of /proc/buddyinfo",
-				  read.pageblock_order, read.highest_order);
-	read.has_thp = file_exists(root, "sys/kernel/mm/transparent_hugepage/enabled");
-	*topology = read;
+				  topology->pageblock_order, topology->highest_order);
 	return 0;
+}
+
+static int read_all(int root, struct topology *read, struct errmsg *err)
+{
+	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
+	unsigned int nr_zones;
+	int rc;
+
+	read->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	rc = read_kernel_version(root, &read->kernel_version, err);
+	if (!rc)
+		rc = read_pageblock_order(root, &read->pageblock_order, err);
+	if (!rc)
+		rc = zones_read_text(root, zones, &nr_zones, err);
+	if (rc)
+		return rc;
+	take_zones(read, zones, nr_zones);
+	rc = check_orders(read, err);
+	if (!rc)
+		rc = read_nodes(root, read->nodes, &read->nr_nodes, err);
+	if (!rc)
+		rc = read_sections(root, read, err);
+	if (!rc)
+		rc = read_parts(root, read, err);
+	read->has_thp = file_exists(root, "sys/kernel/mm/transparent_hugepage/enabled");
+	return rc;
+}
+
+int topology_read(int root, struct topology *topology, struct errmsg *err)
+{
+	struct topology *read = calloc(1, sizeof(*read));
+	int rc;
+
+	if (!read)
+		return errmsg_set(err, -ENOMEM, "memory for the topology");
+	rc = read_all(root, read, err);
+	if (!rc)
+		*topology = *read;
+	free(read);
+	return rc;
+}
+
+int topology_find_zone(const struct topology *topology, unsigned int node, const char *name)
+{
+	for (unsigned int i = 0; i < topology->nr_zones; i++)
+		if (topology->zones[i].node == node && !strcmp(topology->zones[i].name, name))
+			return (int)i;
+	return -ENOENT;
+}
+
+int topology_keep_zones(struct topology *topology, const struct topology *old, struct errmsg *err)
+{
+	struct topology_zone zones[SLUICE_MAX_ZONES];
+	unsigned int moved[SLUICE_MAX_ZONES];
+	unsigned int nr = old->nr_zones;
+
+	memcpy(zones, old->zones, sizeof(zones));
+	/* a zone that is gone spans nothing */
+	for (unsigned int i = 0; i < nr; i++)
+		zones[i].start_pfn = zones[i].spanned_pages = zones[i].present_pages = 0;
+	for (unsigned int i = 0; i < topology->nr_zones; i++) {
+		const struct topology_zone *zone = &topology->zones[i];
+		const int at = topology_find_zone(old, zone->node, zone->name);
+
+		if (at < 0 && nr == SLUICE_MAX_ZONES)
+			return errmsg_set(err, -E2BIG, "more than %d zones have come and gone",
+					  SLUICE_MAX_ZONES);
+		moved[i] = at < 0 ? nr++ : (unsigned int)at;
+		zones[moved[i]] = *zone;
+	}
+	for (unsigned int i = 0; i < topology->nr_parts; i++)
+		topology->parts[i].zone = moved[topology->parts[i].zone];
+	memcpy(topology->zones, zones, sizeof(zones));
+	topology->nr_zones = nr;
+	return 0;
+}
+
+static bool same_nodes(int root, const struct topology *topology)
+{
+	unsigned int nodes[TOPOLOGY_MAX_NODES], nr;
+
+	return !read_nodes(root, nodes, &nr, NULL) && nr == topology->nr_nodes &&
+	       !memcmp(nodes, topology->nodes, nr * sizeof(nodes[0]));
+}
+
+bool topology_is_current(int root, const struct topology *topology,
+			 const struct sluice_zone_info *zones, unsigned int nr)
+{
+	uint64_t known = 0, present = 0;
+
+	if (!same_nodes(root, topology))
+		return false;
+
+	for (unsigned int i = 0; i < topology->nr_zones; i++)
+		known += topology->zones[i].present_pages;
+	for (unsigned int i = 0; i < nr; i++) {
+		const int at = topology_find_zone(topology, zones[i].node, zones[i].name);
+
+		if (at < 0 || topology->zones[at].start_pfn != zones[i].start_pfn ||
+		    topology->zones[at].spanned_pages != zones[i].spanned_pages ||
+		    topology->zones[at].present_pages != zones[i].present_pages)
+			return false;
+		present += zones[i].present_pages;
+	}
+	return known == present;
 }
 
 uint64_t topology_online_pages(const struct topology *topology)
