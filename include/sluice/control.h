@@ -14,6 +14,7 @@
 
 #define REQUEST_STATUS "status"
 #define REQUEST_HIST   "hist"
+#define REQUEST_MAP    "map"
 /* root only: one kick */
 #define REQUEST_KICK "kick"
 /* root only: give all knobs back and control nothing until a reload */

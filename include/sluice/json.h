@@ -11,6 +11,8 @@
 
 #include "sluice/reporting.h"
 #include "sluice/snapshot.h"
+#include "sluice/topology.h"
+#include "sluice/view.h"
 
 #define JSON_VERSION 1
 
@@ -21,6 +23,25 @@
  * source does not show them. The caller owns the result; NULL: no memory.
  */
 json_t *snapshot_json(const struct snapshot *snap);
+
+/*
+ * The same, and for each zone its view (view.h) and what the map counted: "runs",
+ * "ages", "almost_free", "lifetimes", "reuse"; and for each order
+ * "unusable_share". Buckets name their bounds: "from_..." inclusive, "below_..."
+ * exclusive, null: none; empty ones are left out. "observed_ns" is how long the
+ * map has been kept: ages and lifetimes can't be known beyond that. Without a map (source
+ * "buddyinfo") these are missing.
+ */
+json_t *hist_json(const struct snapshot *snap, const struct topology *topology,
+		  const struct blockmap *map);
+
+/*
+ * Every pageblock of online memory: {"version":1, "page_size":N,
+ * "pageblock_order":N, "parts":[{"node":0, "zone":"Normal", "start_pfn":N,
+ * "blocks":"0000R4F..."}]}. One character per block: R free as a whole and
+ * reported, F free as a whole, 0 to 7: so many eighths free, rounded down.
+ */
+json_t *map_json(const struct topology *topology, const struct blockmap *map);
 
 /* What reporting_read() found. */
 json_t *reporting_json(const struct reporting *reporting);

@@ -66,18 +66,14 @@ struct topology {
 /*
  * Reads the topology below @root. -EINVAL or another -errno with the file named
  * in @err if a file is missing or makes no sense; *topology is written on success
- * only.
+ * only. With @old, what was read before, zones keep their indices (one that is gone
+ * spans nothing), and what /sys leaves open stays as it was.
  */
-int topology_read(int root, struct topology *topology, struct errmsg *err);
+int topology_read(int root, const struct topology *old, struct topology *topology,
+		  struct errmsg *err);
 
 /* Index of a zone in @topology; -ENOENT if it was not populated when that was read. */
 int topology_find_zone(const struct topology *topology, unsigned int node, const char *name);
-
-/*
- * Gives the zones of @topology the indices that they have in @old, so that what is
- * counted per index stays right; zones that are gone keep theirs. -E2BIG.
- */
-int topology_keep_zones(struct topology *topology, const struct topology *old, struct errmsg *err);
 
 /*
  * Whether no memory has come or gone since @topology was read: the same nodes are
@@ -85,6 +81,9 @@ int topology_keep_zones(struct topology *topology, const struct topology *old, s
  */
 bool topology_is_current(int root, const struct topology *topology,
 			 const struct sluice_zone_info *zones, unsigned int nr);
+
+/* Whether the same sections are online. A file per section is read: for now and then. */
+bool topology_same_sections(int root, const struct topology *topology);
 
 /*
  * The populated zones as text files show them: /proc/zoneinfo for spans and

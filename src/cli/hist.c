@@ -46,7 +46,8 @@ static int get_hist(struct source *source, json_t **ret, struct errmsg *err)
 		return errmsg_set(err, -ENOMEM, "no memory for a snapshot");
 	rc = observer_snapshot(source->observer, SCAN_FULL, snap, err);
 	if (!rc)
-		*ret = snapshot_json(snap);
+		*ret = hist_json(snap, observer_topology(source->observer),
+				 observer_blocks(source->observer));
 	free(snap);
 	return rc;
 }

@@ -181,7 +181,7 @@ int run_probe(const struct cli *cli, int argc, char **argv)
 	root = root_open("/", &err);
 	if (root < 0)
 		return fail(cli, err.text);
-	rc = topology_read(root, &topology, &err);
+	rc = topology_read(root, NULL, &topology, &err);
 	if (rc) {
 		close(root);
 		return fail(cli, rc == -EACCES ? "probe needs root" : err.text);

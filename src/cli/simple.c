@@ -79,7 +79,7 @@ static int kick_alone(struct errmsg *err, uint64_t *pass_in_ms)
 	root = root_open("/", err);
 	if (root < 0)
 		return root;
-	rc = topology_read(root, &topology, err);
+	rc = topology_read(root, NULL, &topology, err);
 	if (!rc) {
 		reporting_read(root, &topology, &reporting);
 		*pass_in_ms = reporting.delay_ns / NSEC_PER_MSEC;

@@ -73,7 +73,7 @@ static json_t *events_json(const struct daemon *daemon)
 			 number(observer_missed_runs(daemon->observer)));
 }
 
-static json_t *map_json(const struct daemon *daemon)
+static json_t *map_totals_json(const struct daemon *daemon)
 {
 	const struct blockmap *map = observer_blocks(daemon->observer);
 	struct map_totals totals;
@@ -138,13 +138,13 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "decision", decision_json(daemon));
 	add(status, "memory", daemon->have_snapshot ? memory_json(&daemon->snap) : json_null());
 	add(status, "tally", tally_json(&daemon->tally));
-	add(status, "map", map_json(daemon));
+	add(status, "map", map_totals_json(daemon));
 	add(status, "events", events_json(daemon));
 	add(status, "notes", notes_json(daemon));
 	return status;
 }
 
-static json_t *hist_json(struct daemon *daemon)
+static json_t *hist(struct daemon *daemon)
 {
 	struct snapshot *snap = malloc(sizeof(*snap));
 	struct errmsg err = { 0 };
@@ -155,9 +155,17 @@ static json_t *hist_json(struct daemon *daemon)
 	if (observer_snapshot(daemon->observer, SCAN_FULL, snap, &err) < 0)
 		json = error_json(err.text);
 	else
-		json = snapshot_json(snap);
+		json = hist_json(snap, observer_topology(daemon->observer),
+				 observer_blocks(daemon->observer));
 	free(snap);
 	return json;
+}
+
+static json_t *map(const struct daemon *daemon)
+{
+	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
+		return error_json("there is no map: only the totals of /proc/buddyinfo are known");
+	return map_json(observer_topology(daemon->observer), observer_blocks(daemon->observer));
 }
 
 static json_t *kick(struct daemon *daemon)
@@ -189,14 +197,16 @@ static json_t *dispatch(struct daemon *daemon, const char *request, bool root)
 	if (!strcmp(request, REQUEST_STATUS))
 		return status_json(daemon);
 	if (!strcmp(request, REQUEST_HIST))
-		return hist_json(daemon);
+		return hist(daemon);
+	if (!strcmp(request, REQUEST_MAP))
+		return map(daemon);
 	if (!root)
 		return error_json("only root may ask for that");
 	if (!strcmp(request, REQUEST_KICK))
 		return kick(daemon);
 	if (!strcmp(request, REQUEST_RESTORE))
 		return restore(daemon);
-	return error_json("unknown request; known are status, hist, kick, restore");
+	return error_json("unknown request; known are status, hist, map, kick, restore");
 }
 
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root)

@@ -186,7 +186,7 @@ int observer_open(const struct observer_options *options, struct observer **ret,
 		return errmsg_set(err, -ENOMEM, "memory for the observer");
 	observer->root = options->root;
 	observer->kpageflags = -1;
-	rc = topology_read(options->root, &observer->topology, err);
+	rc = topology_read(options->root, NULL, &observer->topology, err);
 	if (rc)
 		goto fail;
 	if (options->best != SOURCE_BUDDYINFO)
@@ -242,9 +242,7 @@ int observer_refresh(struct observer *observer, struct errmsg *err)
 
 	if (!topology)
 		return errmsg_set(err, -ENOMEM, "memory for the topology");
-	rc = topology_read(observer->root, topology, err);
-	if (!rc)
-		rc = topology_keep_zones(topology, &observer->topology, err);
+	rc = topology_read(observer->root, &observer->topology, topology, err);
 	if (!rc)
 		rc = renew_map(observer, topology, err);
 	if (!rc) {

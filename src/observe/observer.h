@@ -16,6 +16,7 @@ struct observer {
 	int root;
 	struct bpf_wants wants; /* of the BPF object that loaded */
 	struct topology topology;
+	uint64_t start_ns;  /* of the first scan, CLOCK_MONOTONIC */
 	bool seeded;	    /* a full scan has filled the map */
 	uint64_t refreshes; /* how often memory came or went */
 	enum scan_source source;

@@ -177,6 +177,19 @@ static int counts_from_scan(struct observer *observer, struct snapshot *snap, st
 	return 0;
 }
 
+/*
+ * Whether memory came or went. The zones' spans and present pages show it, unless as
+ * much came as went: full scans look at the sections themselves.
+ */
+static bool memory_changed(const struct observer *observer, const struct snapshot *snap,
+			   const struct sluice_zone_info *zones)
+{
+	if (!topology_is_current(observer->root, &observer->topology, zones, snap->nr_zones))
+		return true;
+	return snap->depth == SCAN_FULL &&
+	       !topology_same_sections(observer->root, &observer->topology);
+}
+
 /* The zones as they are, after the topology was read again if memory came or went. */
 static int begin(struct observer *observer, struct snapshot *snap, struct errmsg *err)
 {
@@ -184,8 +197,7 @@ static int begin(struct observer *observer, struct snapshot *snap, struct errmsg
 	int rc;
 
 	rc = read_zones(observer, zones, &snap->nr_zones, err);
-	if (!rc &&
-	    !topology_is_current(observer->root, &observer->topology, zones, snap->nr_zones)) {
+	if (!rc && memory_changed(observer, snap, zones)) {
 		rc = observer_refresh(observer, err);
 		if (!rc)
 			rc = read_zones(observer, zones, &snap->nr_zones, err);
@@ -221,6 +233,9 @@ static int take(struct observer *observer, struct snapshot *snap, struct errmsg 
 		return rc;
 	for (unsigned int i = 0; i < snap->nr_zones; i++)
 		snap->zones[i].drift = zone_drift(snap, &snap->zones[i]);
+	if (!observer->start_ns)
+		observer->start_ns = snap->time_ns;
+	snap->observed_ns = snap->time_ns - observer->start_ns;
 	snap->cost_ns = now_ns() - snap->time_ns;
 	return 0;
 }

@@ -188,8 +188,12 @@ static int add_memory_block(int root, struct topology *topology, const char *nam
 		return 0; /* removed while we look */
 	if (rc)
 		return rc;
-	if (strcmp(state, "online"))
-		return 0; /* offline, going-offline: its memory map may hold garbage */
+	/*
+	 * offline: its memory map may hold garbage. going-offline: that may last, and until
+	 * it is done the pages belong to their zone and its free ones are counted there.
+	 */
+	if (strcmp(state, "online") && strcmp(state, "going-offline"))
+		return 0;
 	return add_online(topology, (uint64_t)number, err);
 }
 
@@ -281,25 +285,32 @@ static bool clip(const struct topology_zone *zone, const struct pfn_range *range
 	return ret->start < ret->end;
 }
 
-/*
- * Whether a section belongs to a zone. Its memory block has a link to its node; and
- * its file valid_zones starts with its zone, or says "none" where it holds several
- * (drivers/base/memory.c), which then do not overlap.
- */
-static bool section_is_in(int root, uint64_t section, const struct topology_zone *zone)
+static bool is_on_node(int root, uint64_t section, unsigned int node)
 {
-	char path[96], names[128];
-	size_t length;
+	char path[96];
 
-	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, zone->node);
-	if (!file_exists(root, path))
+	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, node);
+	return file_exists(root, path);
+}
+
+/*
+ * The name of the one zone that a section belongs to (drivers/base/memory.c,
+ * valid_zones_show()). False where it has several, "none"; while it goes offline,
+ * when the file names zones that it could go to instead; or where it can't be read.
+ */
+static bool read_section_zone(int root, uint64_t section, char name[16])
+{
+	char path[96], text[128];
+
+	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/state", section);
+	if (read_line(root, path, text, sizeof(text), NULL) || strcmp(text, "online"))
 		return false;
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/valid_zones", section);
-	if (read_line(root, path, names, sizeof(names), NULL))
-		return true;
-	length = strcspn(names, " ");
-	names[length] = '\0';
-	return !strcmp(names, "none") || !strcmp(names, zone->name);
+	if (read_line(root, path, text, sizeof(text), NULL) || !strcmp(text, "none") ||
+	    strlen(text) > 15 || strchr(text, ' '))
+		return false;
+	strcpy(name, text);
+	return true;
 }
 
 static int add_part(struct topology *topology, unsigned int zone, const struct pfn_range *pfns,
@@ -347,32 +358,73 @@ static bool overlap(const struct zone_range *parts, unsigned int nr)
 	return false;
 }
 
-static int add_parts(int root, struct topology *topology, uint64_t section, struct errmsg *err)
+/*
+ * Of zones whose spans cover the same pages of a section, keeps those that can have
+ * them: on the section's node, and of its name if it has just one.
+ */
+static unsigned int keep_owners(int root, const struct topology *topology, uint64_t section,
+				struct zone_range *parts, unsigned int nr)
+{
+	unsigned int kept = 0;
+	char name[16];
+	const bool named = read_section_zone(root, section, name);
+
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct topology_zone *zone = &topology->zones[parts[i].zone];
+
+		if (is_on_node(root, section, zone->node) && (!named || !strcmp(name, zone->name)))
+			parts[kept++] = parts[i];
+	}
+	return kept;
+}
+
+/* What @old knew of a section; pages don't change their zone while they are online. */
+static unsigned int old_parts(const struct topology *old, const struct pfn_range *section,
+			      struct zone_range *parts)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < old->nr_parts && nr < SLUICE_MAX_ZONES; i++) {
+		struct zone_range part = old->parts[i];
+
+		if (part.pfns.start < section->start)
+			part.pfns.start = section->start;
+		if (part.pfns.end > section->end)
+			part.pfns.end = section->end;
+		if (part.pfns.start < part.pfns.end)
+			parts[nr++] = part;
+	}
+	return nr;
+}
+
+/* The parts that zones have of one section. */
+static int add_parts(int root, struct topology *topology, const struct topology *old,
+		     uint64_t section, struct errmsg *err)
 {
 	const uint64_t start = section << topology->section_order;
 	const struct pfn_range whole = { start, start + (1ULL << topology->section_order) };
 	struct zone_range parts[SLUICE_MAX_ZONES];
-	const unsigned int nr = clip_zones(topology, &whole, parts);
-	const bool contested = overlap(parts, nr);
-	uint64_t taken = start;
+	unsigned int nr = clip_zones(topology, &whole, parts);
 	int rc = 0;
 
+	if (overlap(parts, nr))
+		nr = keep_owners(root, topology, section, parts, nr);
+	if (overlap(parts, nr) && old && old_parts(old, &whole, parts))
+		nr = old_parts(old, &whole, parts);
 	for (unsigned int i = 0; !rc && i < nr; i++) {
 		struct pfn_range *pfns = &parts[i].pfns;
 
-		if (contested && !section_is_in(root, section, &topology->zones[parts[i].zone]))
-			continue;
-		if (pfns->start < taken)
-			pfns->start = taken;
-		if (pfns->start >= pfns->end)
-			continue;
-		taken = pfns->end;
-		rc = add_part(topology, parts[i].zone, pfns, err);
+		/* still: a zone ends where the next begins, as at boot with movablecore= */
+		if (i + 1 < nr && pfns->end > parts[i + 1].pfns.start)
+			pfns->end = parts[i + 1].pfns.start;
+		if (pfns->start < pfns->end)
+			rc = add_part(topology, parts[i].zone, pfns, err);
 	}
 	return rc;
 }
 
-static int read_parts(int root, struct topology *topology, struct errmsg *err)
+static int read_parts(int root, struct topology *topology, const struct topology *old,
+		      struct errmsg *err)
 {
 	int rc = 0;
 
@@ -381,7 +433,7 @@ static int read_parts(int root, struct topology *topology, struct errmsg *err)
 
 		for (uint64_t s = topology->online[i].start >> topology->section_order;
 		     !rc && s < end; s++)
-			rc = add_parts(root, topology, s, err);
+			rc = add_parts(root, topology, old, s, err);
 	}
 	return rc;
 }
@@ -415,7 +467,41 @@ static int check_orders(const struct topology *topology, struct errmsg *err)
 	return 0;
 }
 
-static int read_all(int root, struct topology *read, struct errmsg *err)
+int topology_find_zone(const struct topology *topology, unsigned int node, const char *name)
+{
+	for (unsigned int i = 0; i < topology->nr_zones; i++)
+		if (topology->zones[i].node == node && !strcmp(topology->zones[i].name, name))
+			return (int)i;
+	return -ENOENT;
+}
+
+/*
+ * Gives zones the indices that they have in @old, so that what is counted per index
+ * stays right. One that is gone keeps its index, and spans nothing.
+ */
+static int keep_zones(struct topology *topology, const struct topology *old, struct errmsg *err)
+{
+	struct topology_zone zones[SLUICE_MAX_ZONES];
+	unsigned int nr = old->nr_zones;
+
+	memcpy(zones, old->zones, sizeof(zones));
+	for (unsigned int i = 0; i < nr; i++)
+		zones[i].start_pfn = zones[i].spanned_pages = zones[i].present_pages = 0;
+	for (unsigned int i = 0; i < topology->nr_zones; i++) {
+		const struct topology_zone *zone = &topology->zones[i];
+		const int at = topology_find_zone(old, zone->node, zone->name);
+
+		if (at < 0 && nr == SLUICE_MAX_ZONES)
+			return errmsg_set(err, -E2BIG, "more than %d zones have come and gone",
+					  SLUICE_MAX_ZONES);
+		zones[at < 0 ? (int)nr++ : at] = *zone;
+	}
+	memcpy(topology->zones, zones, sizeof(zones));
+	topology->nr_zones = nr;
+	return 0;
+}
+
+static int read_all(int root, const struct topology *old, struct topology *read, struct errmsg *err)
 {
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
 	unsigned int nr_zones;
@@ -431,63 +517,31 @@ static int read_all(int root, struct topology *read, struct errmsg *err)
 		return rc;
 	take_zones(read, zones, nr_zones);
 	rc = check_orders(read, err);
+	if (!rc && old)
+		rc = keep_zones(read, old, err);
 	if (!rc)
 		rc = read_nodes(root, read->nodes, &read->nr_nodes, err);
 	if (!rc)
 		rc = read_sections(root, read, err);
 	if (!rc)
-		rc = read_parts(root, read, err);
+		rc = read_parts(root, read, old, err);
 	read->has_thp = file_exists(root, "sys/kernel/mm/transparent_hugepage/enabled");
 	return rc;
 }
 
-int topology_read(int root, struct topology *topology, struct errmsg *err)
+int topology_read(int root, const struct topology *old, struct topology *topology,
+		  struct errmsg *err)
 {
 	struct topology *read = calloc(1, sizeof(*read));
 	int rc;
 
 	if (!read)
 		return errmsg_set(err, -ENOMEM, "memory for the topology");
-	rc = read_all(root, read, err);
+	rc = read_all(root, old, read, err);
 	if (!rc)
 		*topology = *read;
 	free(read);
 	return rc;
-}
-
-int topology_find_zone(const struct topology *topology, unsigned int node, const char *name)
-{
-	for (unsigned int i = 0; i < topology->nr_zones; i++)
-		if (topology->zones[i].node == node && !strcmp(topology->zones[i].name, name))
-			return (int)i;
-	return -ENOENT;
-}
-
-int topology_keep_zones(struct topology *topology, const struct topology *old, struct errmsg *err)
-{
-	struct topology_zone zones[SLUICE_MAX_ZONES];
-	unsigned int moved[SLUICE_MAX_ZONES];
-	unsigned int nr = old->nr_zones;
-
-	memcpy(zones, old->zones, sizeof(zones));
-	/* a zone that is gone spans nothing */
-	for (unsigned int i = 0; i < nr; i++)
-		zones[i].start_pfn = zones[i].spanned_pages = zones[i].present_pages = 0;
-	for (unsigned int i = 0; i < topology->nr_zones; i++) {
-		const struct topology_zone *zone = &topology->zones[i];
-		const int at = topology_find_zone(old, zone->node, zone->name);
-
-		if (at < 0 && nr == SLUICE_MAX_ZONES)
-			return errmsg_set(err, -E2BIG, "more than %d zones have come and gone",
-					  SLUICE_MAX_ZONES);
-		moved[i] = at < 0 ? nr++ : (unsigned int)at;
-		zones[moved[i]] = *zone;
-	}
-	for (unsigned int i = 0; i < topology->nr_parts; i++)
-		topology->parts[i].zone = moved[topology->parts[i].zone];
-	memcpy(topology->zones, zones, sizeof(zones));
-	topology->nr_zones = nr;
-	return 0;
 }
 
 static bool same_nodes(int root, const struct topology *topology)
@@ -518,6 +572,23 @@ bool topology_is_current(int root, const struct topology *topology,
 		present += zones[i].present_pages;
 	}
 	return known == present;
+}
+
+bool topology_same_sections(int root, const struct topology *topology)
+{
+	struct topology *now;
+	bool same;
+
+	if (!file_exists(root, MEMORY_DIR "/block_size_bytes"))
+		return true; /* nothing can come or go */
+	now = calloc(1, sizeof(*now));
+	if (!now)
+		return true;
+	now->section_order = topology->section_order;
+	same = !read_memory_blocks(root, now, NULL) && now->nr_ranges == topology->nr_ranges &&
+	       !memcmp(now->online, topology->online, now->nr_ranges * sizeof(now->online[0]));
+	free(now);
+	return same;
 }
 
 uint64_t topology_online_pages(const struct topology *topology)

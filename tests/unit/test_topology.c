@@ -434,7 +434,7 @@ static void test_guests(void **state)
 		uint64_t pages = 0;
 
 		build(guest);
-		if (topology_read(tree.root, &topology, &err))
+		if (topology_read(tree.root, NULL, &topology, &err))
 			fail_msg("%s: %s", guest->what, err.text);
 		print_message("           %s\n", guest->what);
 		assert_int_equal(topology.page_size, guest->page_size);
@@ -460,7 +460,7 @@ static void test_thp(void **state)
 	(void)state;
 	build(&guests[VIRTIO_MEM]);
 	fixture_put(&tree, THP, "always [madvise] never\n");
-	assert_int_equal(topology_read(tree.root, &topology, NULL), 0);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, NULL), 0);
 	assert_true(topology.has_thp);
 }
 
@@ -484,7 +484,7 @@ static void test_other_entries(void **state)
 	}
 	fixture_put(&tree, MEMORY "/probe", "");
 	fixture_mkdir(&tree, MEMORY "/memory40"); /* its state is gone already */
-	assert_int_equal(topology_read(tree.root, &topology, NULL), 0);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, NULL), 0);
 	assert_string_equal(online_text(&topology), guests[ENDS_INSIDE].online);
 	assert_int_equal(topology.nr_sections, guests[ENDS_INSIDE].nr_sections);
 }
@@ -514,7 +514,7 @@ static void test_many_blocks(void **state)
 		add_block(n);
 	for (unsigned int n = 1; n < nr; n += 2)
 		add_block(n);
-	if (topology_read(tree.root, &topology, &err))
+	if (topology_read(tree.root, NULL, &topology, &err))
 		fail_msg("%s", err.text);
 	assert_string_equal(online_text(&topology), "0-4000000");
 	assert_int_equal(topology.nr_sections, nr);
@@ -530,7 +530,7 @@ static void test_pieces(void **state)
 	build(&guests[ONE_BLOCK_OF_128M]);
 	for (unsigned int n = 1; n < TOPOLOGY_MAX_RANGES; n++)
 		add_block(2 * n);
-	assert_int_equal(topology_read(tree.root, &topology, &err), 0);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
 	assert_int_equal(topology.nr_ranges, TOPOLOGY_MAX_RANGES);
 	for (unsigned int n = 0; n < TOPOLOGY_MAX_RANGES; n++) {
 		assert_int_equal(topology.online[n].start, (uint64_t)(2 * n) << 15);
@@ -538,12 +538,12 @@ static void test_pieces(void **state)
 	}
 	memcpy(&before, &topology, sizeof(topology));
 	add_block(2 * TOPOLOGY_MAX_RANGES);
-	assert_int_equal(topology_read(tree.root, &topology, &err), -E2BIG);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -E2BIG);
 	assert_contains(err.text, "/" MEMORY ": online memory in more than 512 separate pieces");
 	assert_memory_equal(&topology, &before, sizeof(before));
 	/* one that joins two others */
 	add_block(1);
-	assert_int_equal(topology_read(tree.root, &topology, &err), 0);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
 	assert_int_equal(topology.nr_ranges, TOPOLOGY_MAX_RANGES);
 	assert_int_equal(topology.online[0].end, UINT64_C(3) << 15);
 }
@@ -649,7 +649,7 @@ static void test_bad(void **state)
 			fixture_put(&tree, bad[i].path, bad[i].text);
 		memset(&topology, 0x5a, sizeof(topology));
 		memset(&untouched, 0x5a, sizeof(untouched));
-		rc = topology_read(tree.root, &topology, &err);
+		rc = topology_read(tree.root, NULL, &topology, &err);
 		if (rc != bad[i].rc)
 			fail_msg("%s \"%s\": %d (%s)", bad[i].path, bad[i].text, rc, err.text);
 		if (rc) {
@@ -675,11 +675,11 @@ static void test_states(void **state)
 	build(&guests[ONE_BLOCK_OF_4M]);
 	for (size_t i = 0; i < ARRAY_SIZE(not_online); i++) {
 		fixture_put(&tree, MEMORY "/memory7/state", not_online[i]);
-		assert_int_equal(topology_read(tree.root, &topology, &err), -EINVAL);
+		assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -EINVAL);
 		assert_string_equal(err.text, "/" MEMORY ": no memory block is online");
 	}
 	fixture_memory(&tree, 7, "online");
-	assert_int_equal(topology_read(tree.root, &topology, &err), 0);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
 }
 
 /* Without memory hotplug, zones that no memory can have. */
@@ -712,7 +712,7 @@ static void test_spans(void **state)
 		struct errmsg err = { "" };
 
 		fixture_zones(&tree, &rows[i].zone, 1, 11);
-		if (topology_read(tree.root, &topology, &err) != rows[i].rc)
+		if (topology_read(tree.root, NULL, &topology, &err) != rows[i].rc)
 			fail_msg("row %zu: %s", i, err.text);
 		assert_contains(err.text, rows[i].message);
 		assert_true(!rows[i].rc || !strncmp(err.text, "/proc/zoneinfo", 14));
@@ -732,7 +732,7 @@ static void test_cut_off(void **state)
 	fixture_put(&tree, NODES, "0-1,3-11,13\n");
 	fixture_put(&tree, PAGETYPES, "Page block order: 10\nPages per block:  1024\n\n");
 	fixture_put(&tree, OSRELEASE, "6.12.95\n");
-	assert_int_equal(topology_read(tree.root, &topology, NULL), 0);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, NULL), 0);
 	describe(&topology, expected);
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		char path[128], *text;
@@ -744,7 +744,7 @@ static void test_cut_off(void **state)
 			struct errmsg err = { "" };
 
 			fixture_cut(&tree, paths[i], len);
-			if (topology_read(tree.root, &topology, &err)) {
+			if (topology_read(tree.root, NULL, &topology, &err)) {
 				assert_contains(err.text, paths[i]);
 				errors++;
 			} else {
@@ -780,11 +780,11 @@ static void test_garbage(void **state)
 		good = fixture_slurp(name);
 		fixture_remove(&tree, paths[i]);
 		assert_int_equal(linkat(tree.root, "huge", tree.root, paths[i], 0), 0);
-		assert_int_equal(topology_read(tree.root, &topology, &err), -EFBIG);
+		assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -EFBIG);
 		assert_contains(err.text, paths[i]);
 		/* a NUL byte in a good file */
 		fixture_write(&tree, paths[i], good, strlen(good) + 1);
-		assert_int_equal(topology_read(tree.root, &topology, &err), -EINVAL);
+		assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -EINVAL);
 		assert_contains(err.text, paths[i]);
 		assert_contains(err.text, "NUL");
 		fixture_put(&tree, paths[i], good);
