@@ -76,7 +76,8 @@ struct config {
 	enum mode mode;
 	enum strategy_id strategy;
 	uint64_t interval;	/* ns between decisions */
-	uint64_t full_interval; /* ns between full scans; 0: only on request */
+	uint64_t full_interval; /* ns between audits (full scans); 0: only on request */
+	uint64_t max_drift;	/* bytes, of the map off the kernel's totals after an audit */
 	enum event_level events;
 	bool kick;
 	int order_floor;	/* lowest order that sluice writes, or ORDER_* */

@@ -15,6 +15,8 @@
 #define REQUEST_STATUS "status"
 #define REQUEST_HIST   "hist"
 #define REQUEST_MAP    "map"
+/* root only: an audit now */
+#define REQUEST_AUDIT "audit"
 /* root only: one kick */
 #define REQUEST_KICK "kick"
 /* root only: give all knobs back and control nothing until a reload */

@@ -37,6 +37,7 @@ extern const struct command commands[]; /* ends with a NULL name */
 int run_probe(const struct cli *cli, int argc, char **argv);
 int run_status(const struct cli *cli, int argc, char **argv);
 int run_hist(const struct cli *cli, int argc, char **argv);
+int run_audit(const struct cli *cli, int argc, char **argv);
 int run_check(const struct cli *cli, int argc, char **argv);
 int run_kick(const struct cli *cli, int argc, char **argv);
 int run_restore(const struct cli *cli, int argc, char **argv);

@@ -19,6 +19,13 @@ const struct command commands[] = {
 	  "repeats it, every 2 seconds by default. Works without "
 	  "the daemon, as root.",
 	  run_hist },
+	{ "audit", "", "the daemon's map against the kernel's totals, now",
+	  "Compares the free-extent map, as events have kept it, with the kernel's own count of "
+	  "free pages in each zone, scans, and compares again. What events missed is put down to "
+	  "the ways of the kernel that have none, as far as there is evidence for them; the rest "
+	  "is unexplained. Exit status 1: the map is still off by more than max_drift, and "
+	  "nothing is acted upon. Root only.",
+	  run_audit },
 	{ "check", "[FILE]", "check a configuration file; every error at once",
 	  "Errors go to standard error as file:line: name: value: what is allowed.", run_check },
 	{ "kick", "", "make the kernel look for memory to report, once",

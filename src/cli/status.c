@@ -115,6 +115,30 @@ static void print_tally(const json_t *status)
 		    text(status, "event_level"));
 }
 
+/* The last audit, all zones added up. */
+static void print_audit(const json_t *audit)
+{
+	const json_t *zone;
+	json_int_t drift = 0, unexplained = 0, after = 0;
+	char age[UNITS_TEXT];
+	size_t i;
+
+	if (!json_is_object(audit))
+		return;
+	json_array_foreach(json_object_get(audit, "zones"), i, zone)
+	{
+		drift += json_integer_value(json_object_get(zone, "drift_pages"));
+		unexplained += json_integer_value(json_object_get(zone, "unexplained_pages"));
+		after += json_integer_value(json_object_get(zone, "drift_after_pages"));
+	}
+	print_field(stdout, "audit",
+		    "%s ago: map off by %" JSON_INTEGER_FORMAT " pages, %" JSON_INTEGER_FORMAT
+		    " of them unexplained; %" JSON_INTEGER_FORMAT " after a scan%s%s",
+		    format_duration(number(audit, "age_ms") * NSEC_PER_MSEC, age), drift,
+		    unexplained, after, flag(audit, "trusted") ? "" : ". NOTHING IS ACTED UPON: ",
+		    text(audit, "untrusted_reason"));
+}
+
 int run_status(const struct cli *cli, int argc, char **argv)
 {
 	struct errmsg err = { 0 };
@@ -133,6 +157,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_memory(json_object_get(status, "memory"));
 		print_decision(status);
 		print_tally(status);
+		print_audit(json_object_get(status, "audit"));
 		json_array_foreach(json_object_get(status, "notes"), i, note)
 			print_field(stdout, "note", "%s", json_string_value(note));
 	}

@@ -96,10 +96,22 @@ const struct option option_table[OPTION_COUNT] = {
 		.or_zero = true,
 		.fallback = "60s",
 		.reloadable = true,
-		.summary = "time between two scans of all orders",
-		.help = "Such a scan looks into every pageblock and takes about twenty times as "
-			"long "
-			"as the one before a decision. 0: only on request.",
+		.summary = "time between two audits of the free-extent map",
+		.help = "An audit compares the map with the kernel's totals and scans all orders. "
+			"Such a scan looks into every pageblock and takes about twenty times as "
+			"long as the one before a decision. 0: only on request.",
+	},
+	{
+		.name = "max_drift",
+		.type = OPTION_SIZE,
+		.offset = AT(max_drift),
+		.min = 64 * KIB,
+		.max = TIB,
+		.fallback = "16MiB",
+		.reloadable = true,
+		.summary = "how far the map of a zone may be off the kernel's total",
+		.help = "Beyond that the map is audited at the next decision; what is still beyond "
+			"it then is not acted upon.",
 	},
 	{
 		.name = "events",

@@ -52,9 +52,11 @@ static json_t *decision_json(const struct daemon *daemon)
 
 static json_t *tally_json(const struct tally *tally)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "ticks", number(tally->ticks), "releases",
-			 number(tally->releases), "kicks", number(tally->kicks), "reported_bytes",
-			 number(tally->reported_bytes), "scan_ns", number(tally->scan_ns));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ticks", number(tally->ticks),
+			 "releases", number(tally->releases), "kicks", number(tally->kicks),
+			 "reported_bytes", number(tally->reported_bytes), "scan_ns",
+			 number(tally->scan_ns), "wrong_blocks", number(tally->wrong_blocks),
+			 "not_free_blocks", number(tally->not_free_blocks));
 }
 
 static json_t *events_json(const struct daemon *daemon)
@@ -117,6 +119,47 @@ static json_t *control_json(const struct daemon *daemon)
 			 daemon->let_go ? daemon->let_go_reason : "", "order_to_restore", restore);
 }
 
+static json_t *explained_json(const struct zone_audit *zone)
+{
+	json_t *explained = json_array();
+
+	for (int path = 0; path < AUDIT_PATHS; path++)
+		if (zone->explained[path])
+			json_array_append_new(
+				explained, json_pack("{s:s, s:s, s:I}", "path",
+						     audit_path_name((enum audit_path)path), "text",
+						     audit_path_text((enum audit_path)path),
+						     "pages", (json_int_t)zone->explained[path]));
+	return explained;
+}
+
+static json_t *zone_audit_json(const struct zone_audit *zone)
+{
+	return json_pack("{s:i, s:s, s:o, s:o, s:I, s:o, s:I, s:o, s:o, s:o, s:I}", "node",
+			 (int)zone->node, "zone", zone->name, "map_pages", number(zone->map_pages),
+			 "kernel_pages", number(zone->kernel_pages), "drift_pages",
+			 (json_int_t)zone->drift, "explained", explained_json(zone),
+			 "unexplained_pages", (json_int_t)zone->unexplained, "wrong_blocks",
+			 number(zone->repairs.wrong_blocks), "not_free_blocks",
+			 number(zone->repairs.not_free), "largest_error_pages",
+			 number(zone->repairs.largest_error), "drift_after_pages",
+			 (json_int_t)zone->drift_after);
+}
+
+static json_t *audit_json(const struct daemon *daemon)
+{
+	const struct audit *audit = &daemon->audit;
+	json_t *zones = json_array();
+
+	for (unsigned int i = 0; i < audit->nr_zones; i++)
+		json_array_append_new(zones, zone_audit_json(&audit->zones[i]));
+	return json_pack("{s:i, s:o, s:b, s:o, s:b, s:s, s:o}", "version", JSON_VERSION, "age_ms",
+			 number((daemon_now() - audit->time_ns) / NSEC_PER_MSEC), "by_events",
+			 audit->by_events, "max_drift_bytes", number(daemon->config.max_drift),
+			 "trusted", !daemon->untrusted[0], "untrusted_reason", daemon->untrusted,
+			 "zones", zones);
+}
+
 static json_t *status_json(const struct daemon *daemon)
 {
 	const struct config *config = &daemon->config;
@@ -140,6 +183,7 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "tally", tally_json(&daemon->tally));
 	add(status, "map", map_totals_json(daemon));
 	add(status, "events", events_json(daemon));
+	add(status, "audit", daemon->audit.time_ns ? audit_json(daemon) : json_null());
 	add(status, "notes", notes_json(daemon));
 	return status;
 }
@@ -166,6 +210,15 @@ static json_t *map(const struct daemon *daemon)
 	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
 		return error_json("there is no map: only the totals of /proc/buddyinfo are known");
 	return map_json(observer_topology(daemon->observer), observer_blocks(daemon->observer));
+}
+
+static json_t *audit(struct daemon *daemon)
+{
+	struct errmsg err = { 0 };
+
+	if (daemon_audit(daemon, &err) < 0)
+		return error_json(err.text);
+	return audit_json(daemon);
 }
 
 static json_t *kick(struct daemon *daemon)
@@ -202,11 +255,13 @@ static json_t *dispatch(struct daemon *daemon, const char *request, bool root)
 		return map(daemon);
 	if (!root)
 		return error_json("only root may ask for that");
+	if (!strcmp(request, REQUEST_AUDIT))
+		return audit(daemon);
 	if (!strcmp(request, REQUEST_KICK))
 		return kick(daemon);
 	if (!strcmp(request, REQUEST_RESTORE))
 		return restore(daemon);
-	return error_json("unknown request; known are status, hist, map, kick, restore");
+	return error_json("unknown request; known are status, hist, map, audit, kick, restore");
 }
 
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root)

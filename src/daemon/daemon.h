@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sluice/audit.h"
 #include "sluice/config.h"
 #include "sluice/knobs.h"
 #include "sluice/observe.h"
@@ -24,6 +25,8 @@ struct tally {
 	uint64_t kicks;
 	uint64_t reported_bytes; /* growth of what is reported, from scan to scan */
 	uint64_t scan_ns;	 /* time spent in scans */
+	/* pageblocks whose records scans found wrong; of these, believed wholly free */
+	uint64_t wrong_blocks, not_free_blocks;
 };
 
 struct daemon {
@@ -46,8 +49,10 @@ struct daemon {
 	char unusable[384]; /* why not */
 	bool let_go;	    /* someone else writes the knob, or `sluice restore` was run */
 	char let_go_reason[384];
-	uint64_t full_scan_ns; /* when the last full scan was */
-	uint64_t full_cost_ns; /* what it took */
+	struct audit audit;    /* the last; time_ns 0: none yet */
+	bool drifted;	       /* the map is too far off: audit it at the next tick */
+	char untrusted[192];   /* why the map is not acted upon; "": it is */
+	uint64_t full_cost_ns; /* what the last full scan took */
 	uint64_t scan_cost_ns; /* of the last scan at the depth that the policy needs */
 	bool have_snapshot;
 	struct snapshot snap; /* latest of the ticks */
@@ -60,6 +65,8 @@ struct daemon {
 
 /* tick.c: observe, decide, act; and what a reload or an end undoes. */
 void daemon_tick(struct daemon *daemon);
+/* Audits the map now; at most twice. */
+int daemon_audit(struct daemon *daemon, struct errmsg *err);
 uint64_t daemon_next_tick(const struct daemon *daemon); /* ns from now */
 void daemon_reload(struct daemon *daemon);
 

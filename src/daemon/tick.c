@@ -53,16 +53,17 @@ static enum scan_depth usual_depth(const struct daemon *daemon)
 	return policy_depth(&daemon->config, topology->pageblock_order, topology->highest_order);
 }
 
-static enum scan_depth depth_of_tick(const struct daemon *daemon, uint64_t now)
+/* Full scans are audits of the map. */
+static bool audit_is_due(const struct daemon *daemon, uint64_t now)
 {
 	const uint64_t stretched = daemon->full_cost_ns * SCAN_SHARE;
 	const uint64_t period = daemon->config.full_interval;
 
-	if (!daemon->full_scan_ns)
-		return SCAN_FULL;
-	if (period && now - daemon->full_scan_ns >= (period > stretched ? period : stretched))
-		return SCAN_FULL;
-	return usual_depth(daemon);
+	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
+		return false;
+	if (!daemon->audit.time_ns || daemon->drifted)
+		return true;
+	return period && now - daemon->audit.time_ns >= (period > stretched ? period : stretched);
 }
 
 /* Reported bytes at the orders that every scan knows, so that depths can alternate. */
@@ -76,10 +77,92 @@ static uint64_t reported_blocks(const struct snapshot *snap)
 	return bytes;
 }
 
+static uint64_t max_drift_pages(const struct daemon *daemon)
+{
+	return daemon->config.max_drift / observer_topology(daemon->observer)->page_size;
+}
+
+static void judge_audit(struct daemon *daemon)
+{
+	const uint64_t worst = audit_worst(&daemon->audit);
+	const bool was_untrusted = daemon->untrusted[0];
+
+	daemon->untrusted[0] = '\0';
+	if (worst <= max_drift_pages(daemon)) {
+		if (was_untrusted)
+			log_info("the free-extent map agrees with the kernel again");
+		return;
+	}
+	snprintf(daemon->untrusted, sizeof(daemon->untrusted),
+		 "the free-extent map is %" PRIu64 " pages off the kernel's count after a scan, "
+		 "max_drift allows %" PRIu64,
+		 worst, max_drift_pages(daemon));
+	if (!was_untrusted)
+		log_warn("%s: nothing is acted upon", daemon->untrusted);
+}
+
+int daemon_audit(struct daemon *daemon, struct errmsg *err)
+{
+	int rc = 0;
+
+	/* a second look, for memory that moved during the first */
+	for (int try = 0; try < 2; try++) {
+		rc = observer_audit(daemon->observer, &daemon->audit, &daemon->snap, err);
+		if (rc || audit_worst(&daemon->audit) <= max_drift_pages(daemon))
+			break;
+	}
+	if (rc)
+		return rc;
+	daemon->drifted = false;
+	daemon->full_cost_ns = daemon->snap.cost_ns;
+	judge_audit(daemon);
+	return 0;
+}
+
+/* Between audits events keep the map; too far off the kernel's totals, the next look is one. */
+static void look_for_drift(struct daemon *daemon)
+{
+	struct map_totals totals;
+	uint64_t off;
+
+	if (!observer_has_events(daemon->observer) ||
+	    observer_map_totals(daemon->observer, &totals, NULL) < 0)
+		return;
+	off = totals.map > totals.kernel ? totals.map - totals.kernel : totals.kernel - totals.map;
+	daemon->drifted = off > max_drift_pages(daemon);
+}
+
+/* What the scan found wrong in the map and made right. */
+static void count_repairs(struct daemon *daemon)
+{
+	for (unsigned int i = 0; i < daemon->snap.nr_zones; i++) {
+		const struct zone_repairs *repairs = &daemon->snap.zones[i].repairs;
+
+		daemon->tally.wrong_blocks += repairs->wrong_blocks;
+		daemon->tally.not_free_blocks += repairs->not_free;
+	}
+}
+
+static int look(struct daemon *daemon, uint64_t now, struct errmsg *err)
+{
+	const enum scan_depth depth = usual_depth(daemon);
+	int rc;
+
+	if (audit_is_due(daemon, now))
+		return daemon_audit(daemon, err);
+	rc = observer_snapshot(daemon->observer, depth, &daemon->snap, err);
+	if (rc)
+		return rc;
+	if (daemon->snap.depth == depth)
+		daemon->scan_cost_ns = daemon->snap.cost_ns;
+	look_for_drift(daemon);
+	return 0;
+}
+
 static int observe(struct daemon *daemon, uint64_t now)
 {
-	const enum scan_depth depth = depth_of_tick(daemon, now);
 	const uint64_t before = daemon->have_snapshot ? reported_blocks(&daemon->snap) : 0;
+	const uint64_t renewed = observer_refreshes(daemon->observer);
 	struct errmsg err = { 0 };
 	uint64_t after;
 	int rc;
@@ -90,23 +173,21 @@ static int observe(struct daemon *daemon, uint64_t now)
 		observer_set_min_age(daemon->observer, zone->node, zone->name,
 				     policy_min_age(&daemon->config, zone->node, zone->name));
 	}
-	rc = observer_snapshot(daemon->observer, depth, &daemon->snap, &err);
+	rc = look(daemon, now, &err);
 	if (rc) {
 		daemon->have_snapshot = false;
 		log_error("scan: %s", err.text);
 		return rc;
 	}
+	if (observer_refreshes(daemon->observer) != renewed)
+		log_info("memory came or went: the map holds %" PRIu32 " pageblocks now",
+			 observer_blocks(daemon->observer)->nr_blocks);
 	after = reported_blocks(&daemon->snap);
 	if (daemon->have_snapshot && after > before)
 		daemon->tally.reported_bytes += after - before;
 	daemon->have_snapshot = true;
 	daemon->tally.scan_ns += daemon->snap.cost_ns;
-	if (depth == usual_depth(daemon))
-		daemon->scan_cost_ns = daemon->snap.cost_ns;
-	if (depth == SCAN_FULL) {
-		daemon->full_scan_ns = now;
-		daemon->full_cost_ns = daemon->snap.cost_ns;
-	}
+	count_repairs(daemon);
 	return 0;
 }
 
@@ -121,6 +202,8 @@ static bool decide_without_policy(struct daemon *daemon, struct decision *decisi
 		reason = daemon->unusable;
 	else if (daemon->let_go)
 		reason = daemon->let_go_reason;
+	else if (daemon->untrusted[0])
+		reason = daemon->untrusted;
 	else
 		return false;
 	*decision = (struct decision){ .action = POLICY_LEAVE };

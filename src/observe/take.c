@@ -20,8 +20,8 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-static int read_zones(struct observer *observer, struct sluice_zone_info *zones, unsigned int *nr,
-		      struct errmsg *err)
+int observer_read_zones(struct observer *observer, struct sluice_zone_info *zones, unsigned int *nr,
+			struct errmsg *err)
 {
 	if (observer->bpf_zones)
 		return bpf_read_zones(observer->bpf, &observer->topology, zones, nr, err);
@@ -161,7 +161,7 @@ static int counts_from_scan(struct observer *observer, struct snapshot *snap, st
 	for (unsigned int i = 0; !rc && i < snap->nr_zones; i++)
 		rc = scan_zone(observer, &snap->zones[i], snap, err);
 	if (!rc)
-		rc = read_zones(observer, after, &nr_after, err);
+		rc = observer_read_zones(observer, after, &nr_after, err);
 	if (rc)
 		return rc;
 	if (nr_after != snap->nr_zones ||
@@ -196,11 +196,11 @@ static int begin(struct observer *observer, struct snapshot *snap, struct errmsg
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
 	int rc;
 
-	rc = read_zones(observer, zones, &snap->nr_zones, err);
+	rc = observer_read_zones(observer, zones, &snap->nr_zones, err);
 	if (!rc && memory_changed(observer, snap, zones)) {
 		rc = observer_refresh(observer, err);
 		if (!rc)
-			rc = read_zones(observer, zones, &snap->nr_zones, err);
+			rc = observer_read_zones(observer, zones, &snap->nr_zones, err);
 	}
 	if (rc)
 		return rc;
@@ -276,7 +276,7 @@ int observer_map_totals(struct observer *observer, struct map_totals *totals, st
 
 	if (observer->source == SOURCE_BUDDYINFO)
 		return errmsg_set(err, -ENODATA, "there is no map without scans");
-	rc = read_zones(observer, zones, &nr, err);
+	rc = observer_read_zones(observer, zones, &nr, err);
 	if (rc)
 		return rc;
 	for (unsigned int i = 0; i < nr; i++)
