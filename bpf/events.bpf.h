@@ -125,7 +125,6 @@ int on_pcpu_drain(struct bpf_raw_tracepoint_args *ctx)
 	struct sluice_event_counters *count = counters();
 
 	count->drains++;
-	count->drained_pages += 1ULL << (ctx->args[1] & 31);
 	count->last_locked_page = 0;
 	apply(ctx->args[0], ctx->args[1], true);
 	return 0;

@@ -31,7 +31,7 @@ enum audit_path {
 	/* the map has less: pages came silently */
 	AUDIT_DIRECT_FREES, /* mm_page_free is not followed, events = "lists" */
 	AUDIT_TRYLOCK,	    /* free_one_page() when a per-CPU list is locked, 6.0+: at most 2 % of
-			     * what was drained */
+			     * vmstat pgfree */
 	AUDIT_PATHS
 };
 

@@ -138,7 +138,6 @@ struct sluice_event_counters {
 	uint64_t steals;	   /* mm_page_alloc_extfrag that removed an extent, 6.10+ */
 	uint64_t isolated;	   /* pages that compaction took, block by block */
 	uint64_t fast_isolated;	   /* pages that it took from blocks that nobody names, 6.5+ */
-	uint64_t drained_pages;	   /* pages of drains */
 	uint64_t unknown;	   /* page outside every known section */
 	uint64_t clamped;	   /* count would have left 0..pages per block */
 	uint64_t reused;	   /* pages of reported blocks that were allocated */

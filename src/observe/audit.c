@@ -36,6 +36,7 @@ static void read_evidence(const struct observer *observer, struct evidence *now)
 
 	now->compact_success = read_count(observer->root, "proc/vmstat", "compact_success");
 	now->compact_isolated = read_count(observer->root, "proc/vmstat", "compact_isolated");
+	now->freed = read_count(observer->root, "proc/vmstat", "pgfree");
 	now->poisoned = read_count(observer->root, "proc/meminfo", "HardwareCorrupted") / page_kib;
 	now->missed_runs = observer_missed_runs(observer);
 	observer_events(observer, &now->events);
@@ -72,9 +73,7 @@ static void fill_pool(const struct observer *observer, const struct evidence *no
 					 << topology->highest_order;
 	pool->pages[AUDIT_DIRECT_FREES] = observer->wants.direct_frees ? 0 : UINT64_MAX;
 	if (topology->kernel_version >= 6000)
-		pool->pages[AUDIT_TRYLOCK] =
-			grown(now->events.drained_pages, then->events.drained_pages) /
-			TRYLOCK_SHARE;
+		pool->pages[AUDIT_TRYLOCK] = grown(now->freed, then->freed) / TRYLOCK_SHARE;
 }
 
 /* Takes up to @pages from the pool; returns how many. */

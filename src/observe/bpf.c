@@ -405,7 +405,6 @@ static void add_counters(struct sluice_event_counters *sum,
 	sum->steals += count->steals;
 	sum->isolated += count->isolated;
 	sum->fast_isolated += count->fast_isolated;
-	sum->drained_pages += count->drained_pages;
 	sum->unknown += count->unknown;
 	sum->clamped += count->clamped;
 	sum->reused += count->reused;

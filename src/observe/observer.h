@@ -16,6 +16,7 @@ struct min_age {
 struct evidence {
 	uint64_t compact_success;
 	uint64_t compact_isolated; /* pages, for either end of a migration */
+	uint64_t freed;		   /* pages, to whatever list */
 	uint64_t poisoned;	   /* pages */
 	uint64_t missed_runs;
 	struct sluice_event_counters events;
