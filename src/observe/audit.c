@@ -110,7 +110,7 @@ static uint64_t pages_of(const struct sluice_zone_info *zone)
 {
 	uint64_t pages = 0;
 
-	for (unsigned int o = 0; o < zone->nr_orders; o++)
+	for (unsigned int o = 0; o < zone->nr_orders && o < SLUICE_MAX_ORDERS; o++)
 		pages += zone->nr_free[o] << o;
 	return pages;
 }

@@ -117,9 +117,10 @@ static void count(uint64_t *counter)
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
 }
 
-static void count_end_of_free(struct sluice_zone_times *times, struct sluice_block block,
-			      uint32_t now)
+static void count_end_of_free(const struct blockmap *map, struct sluice_block block, uint32_t now)
 {
+	/* the zone in which it was free: its memory may have come back in another */
+	struct sluice_zone_times *times = &map->times[block.zone];
 	const uint32_t life = ticks_between(block.since, now);
 	const uint32_t wait = sluice_span_decode(block.reported_after);
 
@@ -147,7 +148,6 @@ void blockmap_set(const struct blockmap *map, struct sluice_block *block, struct
 {
 	const uint32_t ticks = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
 	const bool was_reported = old.flags & SLUICE_BLOCK_REPORTED;
-	struct sluice_zone_times *times = &map->times[found->zone % SLUICE_MAX_ZONES];
 	uint64_t expected = block_word(old);
 	struct sluice_block now = old;
 
@@ -167,9 +167,9 @@ void blockmap_set(const struct blockmap *map, struct sluice_block *block, struct
 		return;
 	count_error(errors, old, found->free_pages);
 	if ((old.flags & SLUICE_BLOCK_FREE) && !(now.flags & SLUICE_BLOCK_FREE))
-		count_end_of_free(times, old, ticks);
+		count_end_of_free(map, old, ticks);
 	if (now.flags & SLUICE_BLOCK_REPORTED && !was_reported)
-		count(&times->reported);
+		count(&map->times[now.zone].reported);
 }
 
 uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns)

@@ -84,7 +84,7 @@ double view_unusable(const struct snapshot *snap, const struct zone_snapshot *zo
 {
 	uint64_t usable = 0, all = 0;
 
-	for (unsigned int o = 0; o < snap->nr_orders; o++) {
+	for (unsigned int o = 0; o < snap->nr_orders && o < SLUICE_MAX_ORDERS; o++) {
 		const uint64_t pages = zone->orders[o].free << o;
 
 		all += pages;

@@ -13,7 +13,6 @@
 
 #define FREE	 SLUICE_BLOCK_FREE
 #define REPORTED SLUICE_BLOCK_REPORTED
-#define COUNTED	 SLUICE_BLOCK_COUNTED
 #define TICK	 (UINT64_C(1) << SLUICE_TICK_SHIFT)
 
 /* --- index ------------------------------------------------------------------------------------ */
@@ -93,8 +92,16 @@ static void check_layout(const struct layout *layout)
 		assert_int_equal(map.blocks[i].order, SLUICE_NO_EXTENT);
 		assert_int_equal(map.blocks[i].flags, 0);
 		assert_int_equal(map.blocks[i].free_pages, 0);
-		assert_int_equal(map.blocks[i].free_since, 0);
+		assert_int_equal(map.blocks[i].since, 0);
+		assert_int_equal(map.blocks[i].zone, 0);
+		assert_int_equal(map.blocks[i].reported_after, 0);
 	}
+	for (unsigned int z = 0; z < SLUICE_MAX_ZONES; z++)
+		for (unsigned int b = 0; b < SLUICE_TIME_BUCKETS; b++)
+			assert_int_equal(map.times[z].lifetimes[b] + map.times[z].reuse[b], 0);
+	assert_int_equal(blockmap_bytes(&map),
+			 (size_t)(map.nr_blocks + map.nr_sections) * 8 +
+				 SLUICE_MAX_ZONES * sizeof(struct sluice_zone_times));
 	/* first and last page of every pageblock, of the holes too, up to two sections behind */
 	for (uint64_t pfn = 0; pfn < (uint64_t)(layout->nr_sections + 2) << layout->section_order;
 	     pfn += block) {
@@ -145,121 +152,366 @@ static void test_index_again(void **state)
 	assert_int_equal(sections[8], 0x7777777777777777);
 	assert_int_equal(blocks[0].order, SLUICE_NO_EXTENT);
 	assert_int_equal(blocks[127].free_pages, 0);
-	assert_int_equal(blocks[128].free_pages, 0x7777);
+	assert_int_equal(blocks[128].since, 0x77777777);
 	assert_ptr_equal(blockmap_at(&map, (3 << 15) - 1), &blocks[127]);
 	assert_null(blockmap_at(&map, 4 << 15));
 }
 
 /* --- set -------------------------------------------------------------------------------------- */
 
-/* now: 1000 ticks and a bit */
+#define NONE SLUICE_NO_EXTENT
+
+/*
+ * What a scan finds, and what is then in the map and in the counts. It is looked at
+ * 1000 ticks and a bit after the start, in pageblocks of 512 pages.
+ */
 static const struct set_case {
 	const char *what;
 	struct sluice_block held; /* what the map holds */
 	struct sluice_block old;  /* what it held when the block was looked at */
-	struct sluice_block now;
+	struct block_found found;
 	struct sluice_block result;
+	uint64_t wrong, not_free, error; /* counted as errors */
+	int life, reuse;		 /* buckets that count one, or -1 */
+	uint64_t reported;		 /* blocks that became so */
 } set_cases[] = {
 	{ "becomes free: since now",
-	  { 0, 0xff, 0, 0 },
-	  { 0, 0xff, 0, 0 },
-	  { 512, 9, FREE | COUNTED, 0 },
-	  { 512, 9, FREE | COUNTED, 1000 } },
+	  { 0, NONE, 0, 0, 0, 0 },
+	  { 0, NONE, 0, 0, 0, 0 },
+	  { 3, 512, 9, false },
+	  { 512, 9, 3, FREE, 0, 1000 },
+	  .wrong = 1,
+	  .error = 512,
+	  .life = -1,
+	  .reuse = -1 },
 	{ "becomes free again: the old time does not count",
-	  { 40, 0xff, COUNTED, 77 },
-	  { 40, 0xff, COUNTED, 77 },
-	  { 512, 10, FREE | COUNTED, 5 },
-	  { 512, 10, FREE | COUNTED, 1000 } },
+	  { 40, NONE, 3, 0, 0, 77 },
+	  { 40, NONE, 3, 0, 0, 77 },
+	  { 3, 512, 10, false },
+	  { 512, 10, 3, FREE, 0, 1000 },
+	  .wrong = 1,
+	  .error = 472,
+	  .life = -1,
+	  .reuse = -1 },
+	{ "becomes free, and is reported already",
+	  { 40, NONE, 3, 0, 99, 77 },
+	  { 40, NONE, 3, 0, 99, 77 },
+	  { 3, 512, 10, true },
+	  { 512, 10, 3, FREE | REPORTED, 0, 1000 },
+	  .wrong = 1,
+	  .error = 472,
+	  .life = -1,
+	  .reuse = -1,
+	  .reported = 1 },
 	{ "stays free: the time stays",
-	  { 512, 9, FREE | COUNTED, 77 },
-	  { 512, 9, FREE | COUNTED, 77 },
-	  { 512, 9, FREE | COUNTED, 5 },
-	  { 512, 9, FREE | COUNTED, 77 } },
-	{ "stays free and is reported",
-	  { 512, 9, FREE | COUNTED, 77 },
-	  { 512, 9, FREE | COUNTED, 77 },
-	  { 512, 9, FREE | COUNTED | REPORTED, 0 },
-	  { 512, 9, FREE | COUNTED | REPORTED, 77 } },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 3, 512, 9, false },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "stays free and is reported, 923 ticks after it became free",
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 3, 512, 9, true },
+	  { 512, 9, 3, FREE | REPORTED, 8 << 2 | 3, 77 },
+	  .life = -1,
+	  .reuse = -1,
+	  .reported = 1 },
+	{ "is reported in the tick in which it became free",
+	  { 512, 9, 3, FREE, 0, 1000 },
+	  { 512, 9, 3, FREE, 0, 1000 },
+	  { 3, 512, 9, true },
+	  { 512, 9, 3, FREE | REPORTED, 0, 1000 },
+	  .life = -1,
+	  .reuse = -1,
+	  .reported = 1 },
+	{ "another CPU's clock is ahead: reported at once",
+	  { 512, 9, 3, FREE, 0, 1001 },
+	  { 512, 9, 3, FREE, 0, 1001 },
+	  { 3, 512, 9, true },
+	  { 512, 9, 3, FREE | REPORTED, 0, 1001 },
+	  .life = -1,
+	  .reuse = -1,
+	  .reported = 1 },
+	{ "stays reported: counted once, its time stays",
+	  { 512, 9, 3, FREE | REPORTED, 21, 77 },
+	  { 512, 9, 3, FREE | REPORTED, 21, 77 },
+	  { 3, 512, 10, true },
+	  { 512, 10, 3, FREE | REPORTED, 21, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "merged with an extent that is not reported: it may be reported again",
+	  { 512, 9, 3, FREE | REPORTED, 21, 77 },
+	  { 512, 9, 3, FREE | REPORTED, 21, 77 },
+	  { 3, 512, 10, false },
+	  { 512, 10, 3, FREE, 21, 77 },
+	  .life = -1,
+	  .reuse = -1 },
 	{ "stays free and grows",
-	  { 512, 9, FREE, 77 },
-	  { 512, 9, FREE, 77 },
-	  { 512, 10, FREE | COUNTED, 0 },
-	  { 512, 10, FREE | COUNTED, 77 } },
-	{ "no longer free",
-	  { 512, 9, FREE | COUNTED | REPORTED, 77 },
-	  { 512, 9, FREE | COUNTED | REPORTED, 77 },
-	  { 500, 0xff, COUNTED, 0 },
-	  { 500, 0xff, COUNTED, 77 } },
-	{ "stays in use: the time says nothing, and stays",
-	  { 500, 0xff, COUNTED, 77 },
-	  { 500, 0xff, COUNTED, 77 },
-	  { 400, 0xff, COUNTED, 0 },
-	  { 400, 0xff, COUNTED, 77 } },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 3, 512, 10, false },
+	  { 512, 10, 3, FREE, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "no longer free, after 923 ticks",
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 3, 500, NONE, false },
+	  { 500, NONE, 3, 0, 0, 1000 },
+	  .wrong = 1,
+	  .not_free = 1,
+	  .error = 12,
+	  .life = 10,
+	  .reuse = -1 },
+	{ "no longer free, reported after 16 to 19 ticks of 923",
+	  { 512, 9, 3, FREE | REPORTED, 3 << 2 | 0, 77 },
+	  { 512, 9, 3, FREE | REPORTED, 3 << 2 | 0, 77 },
+	  { 3, 0, NONE, false },
+	  { 0, NONE, 3, 0, 3 << 2 | 0, 1000 },
+	  .wrong = 1,
+	  .not_free = 1,
+	  .error = 512,
+	  .life = 10,
+	  .reuse = 10 },
+	{ "no longer free, reported after 896 to 1023 ticks of 962: reused 2 ticks later",
+	  { 512, 9, 3, FREE | REPORTED, 8 << 2 | 3, 38 },
+	  { 512, 9, 3, FREE | REPORTED, 8 << 2 | 3, 38 },
+	  { 3, 0, NONE, false },
+	  { 0, NONE, 3, 0, 8 << 2 | 3, 1000 },
+	  .wrong = 1,
+	  .not_free = 1,
+	  .error = 512,
+	  .life = 10,
+	  .reuse = 2 },
+	{ "a report that is rounded past the end: reused at once",
+	  { 512, 9, 3, FREE | REPORTED, 8 << 2 | 3, 100 },
+	  { 512, 9, 3, FREE | REPORTED, 8 << 2 | 3, 100 },
+	  { 3, 0, NONE, false },
+	  { 0, NONE, 3, 0, 8 << 2 | 3, 1000 },
+	  .wrong = 1,
+	  .not_free = 1,
+	  .error = 512,
+	  .life = 10,
+	  .reuse = 0 },
+	{ "free for less than a tick",
+	  { 512, 9, 31, FREE | REPORTED, 0, 1000 },
+	  { 512, 9, 31, FREE | REPORTED, 0, 1000 },
+	  { 31, 511, NONE, false },
+	  { 511, NONE, 31, 0, 0, 1000 },
+	  .wrong = 1,
+	  .not_free = 1,
+	  .error = 1,
+	  .life = 0,
+	  .reuse = 0 },
+	{ "free in one zone, in use in another: the first one's life ends",
+	  { 512, 9, 7, FREE | REPORTED, 0, 999 },
+	  { 512, 9, 7, FREE | REPORTED, 0, 999 },
+	  { 3, 2, NONE, false },
+	  { 2, NONE, 3, 0, 0, 1000 },
+	  .wrong = 1,
+	  .not_free = 1,
+	  .error = 510,
+	  .life = 1,
+	  .reuse = 1 },
+	{ "in another zone: what it is now",
+	  { 500, NONE, 7, 0, 0, 77 },
+	  { 500, NONE, 7, 0, 0, 77 },
+	  { 3, 500, NONE, false },
+	  { 500, NONE, 3, 0, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "stays in use, with fewer free pages: the time is that of the change",
+	  { 500, NONE, 3, 0, 5, 77 },
+	  { 500, NONE, 3, 0, 5, 77 },
+	  { 3, 400, NONE, false },
+	  { 400, NONE, 3, 0, 5, 1000 },
+	  .wrong = 1,
+	  .error = 100,
+	  .life = -1,
+	  .reuse = -1 },
+	{ "stays in use, with more",
+	  { 0, NONE, 3, 0, 0, 77 },
+	  { 0, NONE, 3, 0, 0, 77 },
+	  { 3, 511, NONE, false },
+	  { 511, NONE, 3, 0, 0, 1000 },
+	  .wrong = 1,
+	  .error = 511,
+	  .life = -1,
+	  .reuse = -1 },
+	{ "stays in use, with as many: the time stays",
+	  { 500, NONE, 3, 0, 0, 77 },
+	  { 500, NONE, 3, 0, 0, 77 },
+	  { 3, 500, NONE, false },
+	  { 500, NONE, 3, 0, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "whole, but in pieces that do not merge: free, and no extent starts here",
+	  { 500, NONE, 3, 0, 0, 77 },
+	  { 500, NONE, 3, 0, 0, 77 },
+	  { 3, 512, NONE, false },
+	  { 512, NONE, 3, FREE, 0, 1000 },
+	  .wrong = 1,
+	  .error = 12,
+	  .life = -1,
+	  .reuse = -1 },
+	{ "not whole: nothing in it is reported, for the map",
+	  { 0, NONE, 3, 0, 0, 77 },
+	  { 0, NONE, 3, 0, 0, 77 },
+	  { 3, 256, NONE, true },
+	  { 256, NONE, 3, 0, 0, 1000 },
+	  .wrong = 1,
+	  .error = 256,
+	  .life = -1,
+	  .reuse = -1 },
 	{ "an event took pages meanwhile",
-	  { 511, 9, 0, 77 },
-	  { 512, 9, FREE, 77 },
-	  { 512, 9, FREE | COUNTED, 0 },
-	  { 511, 9, 0, 77 } },
+	  { 511, 9, 3, 0, 0, 77 },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 3, 512, 9, true },
+	  { 511, 9, 3, 0, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
 	{ "an event changed the pages alone",
-	  { 3, 0xff, 0, 77 },
-	  { 2, 0xff, 0, 77 },
-	  { 512, 9, FREE, 0 },
-	  { 3, 0xff, 0, 77 } },
+	  { 3, NONE, 3, 0, 0, 77 },
+	  { 2, NONE, 3, 0, 0, 77 },
+	  { 3, 512, 9, false },
+	  { 3, NONE, 3, 0, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
 	{ "the order alone",
-	  { 2, 9, 0, 77 },
-	  { 2, 0xff, 0, 77 },
-	  { 512, 9, FREE, 0 },
-	  { 2, 9, 0, 77 } },
-	{ "the flags alone",
-	  { 2, 0xff, COUNTED, 77 },
-	  { 2, 0xff, 0, 77 },
-	  { 512, 9, FREE, 0 },
-	  { 2, 0xff, COUNTED, 77 } },
+	  { 2, 9, 3, 0, 0, 77 },
+	  { 2, NONE, 3, 0, 0, 77 },
+	  { 3, 512, 9, false },
+	  { 2, 9, 3, 0, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "the zone alone",
+	  { 2, 9, 4, 0, 0, 77 },
+	  { 2, 9, 3, 0, 0, 77 },
+	  { 3, 512, 9, false },
+	  { 2, 9, 4, 0, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "the flags alone: freed and taken by others",
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 512, 9, 3, FREE | REPORTED, 0, 77 },
+	  { 3, 0, NONE, false },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  .life = -1,
+	  .reuse = -1 },
 	{ "the time alone: free again since",
-	  { 512, 9, FREE, 999 },
-	  { 512, 9, FREE, 77 },
-	  { 512, 9, FREE | REPORTED, 0 },
-	  { 512, 9, FREE, 999 } },
+	  { 512, 9, 3, FREE, 0, 999 },
+	  { 512, 9, 3, FREE, 0, 77 },
+	  { 3, 512, 9, true },
+	  { 512, 9, 3, FREE, 0, 999 },
+	  .life = -1,
+	  .reuse = -1 },
+	{ "the time of the report alone",
+	  { 512, 9, 3, FREE | REPORTED, 4, 77 },
+	  { 512, 9, 3, FREE | REPORTED, 5, 77 },
+	  { 3, 0, NONE, false },
+	  { 512, 9, 3, FREE | REPORTED, 4, 77 },
+	  .life = -1,
+	  .reuse = -1 },
 };
+
+static struct sluice_zone_times times[SLUICE_MAX_ZONES];
+
+/* The histograms hold what @row says, of the zone that it says, and nothing else. */
+static void check_times(const struct set_case *row)
+{
+	struct sluice_zone_times expected[SLUICE_MAX_ZONES] = { 0 };
+
+	if (row->life >= 0)
+		expected[row->old.zone].lifetimes[row->life]++;
+	if (row->reuse >= 0)
+		expected[row->old.zone].reuse[row->reuse]++;
+	expected[row->found.zone].reported += row->reported;
+	if (memcmp(times, expected, sizeof(times)))
+		fail_msg("%s: wrong histograms", row->what);
+}
 
 static void test_set(void **state)
 {
-	struct sluice_block guard[3];
+	const struct blockmap map = { .pageblock_order = 9, .times = times };
+	struct sluice_block guard[3], untouched[3];
 
 	(void)state;
+	memset(untouched, 0x33, sizeof(untouched));
 	for (size_t i = 0; i < ARRAY_SIZE(set_cases); i++) {
 		const struct set_case *row = &set_cases[i];
+		struct sluice_scan_zone errors = {
+			.free = { 7 }, .wrong_blocks = 100, .not_free = 200, .largest_error = 3
+		};
 
 		memset(guard, 0x33, sizeof(guard));
+		memset(times, 0, sizeof(times));
 		guard[1] = row->held;
-		blockmap_set(&guard[1], row->old, row->now, 1000 * TICK + TICK - 1);
+		blockmap_set(&map, &guard[1], row->old, &row->found, 1000 * TICK + TICK - 1,
+			     &errors);
 		if (memcmp(&guard[1], &row->result, sizeof(guard[1])))
-			fail_msg("%s: %u pages, order %u, flags %u, since %u", row->what,
-				 guard[1].free_pages, guard[1].order, guard[1].flags,
-				 guard[1].free_since);
-		assert_int_equal(guard[0].free_pages, 0x3333);
-		assert_int_equal(guard[2].free_since, 0x33333333);
+			fail_msg("%s: %u pages, order %u, zone %u, flags %u, reported after %u, "
+				 "since %u",
+				 row->what, guard[1].free_pages, guard[1].order, guard[1].zone,
+				 guard[1].flags, guard[1].reported_after, guard[1].since);
+		assert_memory_equal(&guard[0], &untouched[0], sizeof(guard[0]));
+		assert_memory_equal(&guard[2], &untouched[2], sizeof(guard[2]));
+		check_times(row);
+		if (errors.wrong_blocks != 100 + row->wrong ||
+		    errors.not_free != 200 + row->not_free ||
+		    errors.largest_error != (row->error > 3 ? row->error : 3))
+			fail_msg("%s: %" PRIu64 " wrong, %" PRIu64 " not free, error %" PRIu64,
+				 row->what, errors.wrong_blocks - 100, errors.not_free - 200,
+				 errors.largest_error);
+		assert_int_equal(errors.free[0], 7);
+	}
+}
+
+/* Pageblocks of every size are whole when all their pages are free, not one page sooner. */
+static void test_set_sizes(void **state)
+{
+	(void)state;
+	for (unsigned int order = 1; order <= SLUICE_MAX_PAGEBLOCK_ORDER; order++) {
+		const struct blockmap map = { .pageblock_order = order, .times = times };
+		const struct block_found whole = { 0, 1U << order, order, true };
+		const struct block_found less = { 0, (1U << order) - 1, NONE, false };
+		struct sluice_block block = { .order = NONE };
+		struct sluice_scan_zone errors = { 0 };
+
+		blockmap_set(&map, &block, block, &whole, 0, &errors);
+		assert_int_equal(block.free_pages, 1U << order);
+		assert_int_equal(block.order, order);
+		assert_int_equal(block.flags, FREE | REPORTED);
+		assert_int_equal(errors.largest_error, 1U << order);
+		blockmap_set(&map, &block, block, &less, 0, &errors);
+		assert_int_equal(block.free_pages, (1U << order) - 1);
+		assert_int_equal(block.flags, 0);
+		assert_int_equal(errors.wrong_blocks, 2);
+		assert_int_equal(errors.not_free, 1);
+		assert_int_equal(errors.largest_error, 1U << order);
 	}
 }
 
 /* --- age -------------------------------------------------------------------------------------- */
 
 static const struct age_case {
-	uint8_t flags;
+	uint32_t flags : 2;
 	uint32_t since; /* ticks */
 	uint64_t now;	/* ns */
 	uint64_t age;	/* ns */
 } age_cases[] = {
-	{ 0, 0, 1000 * TICK, 0 }, /* not free */
-	{ REPORTED | COUNTED, 10, 1000 * TICK, 0 },
+	{ 0, 0, 1000 * TICK, 1000 * TICK }, /* of blocks that are not free, too */
+	{ 0, 10, 1000 * TICK, 990 * TICK },
 	{ FREE, 1000, 1000 * TICK, 0 },
 	{ FREE, 1000, 1000 * TICK + TICK - 1, 0 }, /* whole ticks */
 	{ FREE, 1000, 1001 * TICK - 1, 0 },
 	{ FREE, 1000, 1001 * TICK, TICK },
 	{ FREE, 999, 1000 * TICK, TICK },
-	{ FREE | REPORTED | COUNTED, 0, 1000 * TICK, 1000 * TICK },
+	{ FREE | REPORTED, 0, 1000 * TICK, 1000 * TICK },
 	/* an event is newer than now */
 	{ FREE, 1001, 1000 * TICK, 0 },
+	{ 0, 1001, 1000 * TICK, 0 },
 	{ FREE, 1000 + 0x7fffffffu, 1000 * TICK, 0 },
 	{ FREE, 0, UINT64_C(0xffffffff) * TICK, 0 },
 	/* the 32 bits wrap after 2.2 years */
@@ -278,7 +530,7 @@ static void test_age(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(age_cases); i++) {
 		const struct age_case *row = &age_cases[i];
-		const struct sluice_block block = { 512, 9, row->flags, row->since };
+		const struct sluice_block block = { .flags = row->flags, .since = row->since };
 		const uint64_t age = blockmap_age(&block, row->now);
 
 		if (age != row->age)
@@ -289,23 +541,51 @@ static void test_age(void **state)
 /* What set() stores, age() reads: the age of a block is that since it became free. */
 static void test_set_and_age(void **state)
 {
-	struct sluice_block block = { .order = SLUICE_NO_EXTENT };
-	const struct sluice_block free_block = { 512, 9, FREE | COUNTED, 0 };
+	const struct blockmap map = { .pageblock_order = 9, .times = times };
+	const struct block_found free_block = { 0, 512, 9, false };
 	const uint64_t start = UINT64_C(0xfffffffe) * TICK; /* shortly before the wrap */
+	struct sluice_block block = { .order = SLUICE_NO_EXTENT };
+	struct sluice_scan_zone errors = { 0 };
 
 	(void)state;
 	for (uint64_t tick = 0; tick < 6; tick++) {
-		blockmap_set(&block, block, free_block, start + tick * TICK);
+		blockmap_set(&map, &block, block, &free_block, start + tick * TICK, &errors);
 		assert_int_equal(blockmap_age(&block, start + tick * TICK), tick * TICK);
 	}
+	assert_int_equal(errors.wrong_blocks, 1);
+}
+
+/* A life that spans the wrap of the ticks, and its report within it. */
+static void test_life_across_the_wrap(void **state)
+{
+	const struct blockmap map = { .pageblock_order = 9, .times = times };
+	const uint64_t start = UINT64_C(0xfffffffe) * TICK;
+	const struct block_found steps[] = { { 5, 512, 9, false },
+					     { 5, 512, 9, true },
+					     { 5, 100, NONE, false } };
+	struct sluice_block block = { .order = SLUICE_NO_EXTENT };
+	struct sluice_scan_zone errors = { 0 };
+
+	(void)state;
+	memset(times, 0, sizeof(times));
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		blockmap_set(&map, &block, block, &steps[i], start + 3 * i * TICK, &errors);
+	assert_int_equal(times[5].reported, 1);
+	assert_int_equal(times[5].lifetimes[3], 1); /* 6 ticks */
+	assert_int_equal(times[5].reuse[2], 1);	    /* 3 ticks */
+	assert_int_equal(block.since, 4);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_index),	    cmocka_unit_test(test_index_again),
-		cmocka_unit_test(test_set),	    cmocka_unit_test(test_age),
+		cmocka_unit_test(test_index),
+		cmocka_unit_test(test_index_again),
+		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_set_sizes),
+		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_set_and_age),
+		cmocka_unit_test(test_life_across_the_wrap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,8 +23,8 @@
 #define NOBODY	     0xff /* page of no zone, not online, or behind the end of the file */
 #define KFREE	     (1ULL << KPF_BUDDY)
 #define KREPORTED    (1ULL << KPF_UPTODATE)
-#define FREE	     (SLUICE_BLOCK_FREE | SLUICE_BLOCK_COUNTED)
-#define COUNTED	     SLUICE_BLOCK_COUNTED
+#define FREE	     SLUICE_BLOCK_FREE
+#define REPORTED     SLUICE_BLOCK_REPORTED
 #define FILE_IN_TREE "proc/kpageflags"
 
 static struct fixture tree;
@@ -80,7 +80,8 @@ static struct world {
 	uint64_t pages;	    /* of all sections */
 	uint64_t file_size; /* pages in /proc/kpageflags */
 	unsigned int nr_zones;
-	struct sluice_zone_info zones[MAX_ZONES];
+	unsigned int first_index;	       /* zones have the indices from this one on */
+	struct topology_zone zones[MAX_ZONES]; /* ascending, apart */
 	uint8_t owner[MAX_PAGES];
 	uint64_t same_until[MAX_PAGES]; /* first page behind that has another owner */
 	uint64_t free_chance, split_chance;
@@ -142,16 +143,39 @@ static void make_zones(void)
 	uint64_t at = percent(40) ? 1 : percent(50) ? 0 : make_cut(0, world.pages / 2);
 
 	world.nr_zones = 1 + (unsigned int)below(MAX_ZONES);
+	world.first_index = (unsigned int)below(SLUICE_MAX_ZONES - MAX_ZONES + 1);
 	for (unsigned int z = 0; z < world.nr_zones; z++) {
-		struct sluice_zone_info *zone = &world.zones[z];
+		struct topology_zone *zone = &world.zones[z];
 		const uint64_t end = z + 1 < world.nr_zones || percent(50) ?
 					     make_cut(at, world.pages) :
 					     world.pages + below(3) * 100;
 
-		*zone = (struct sluice_zone_info){ .start_pfn = at, .spanned_pages = end - at };
+		*zone = (struct topology_zone){ .start_pfn = at, .spanned_pages = end - at };
 		at = end < world.pages ? end : world.pages;
 		if (percent(20))
 			at = make_cut(at, world.pages);
+	}
+}
+
+/* The zones' shares of the online ranges. */
+static void make_parts(void)
+{
+	struct topology *topology = &world.topology;
+
+	topology->nr_parts = 0;
+	for (unsigned int i = 0; i < topology->nr_ranges; i++) {
+		for (unsigned int z = 0; z < world.nr_zones; z++) {
+			const struct topology_zone *zone = &world.zones[z];
+			struct pfn_range pfns = topology->online[i];
+
+			if (zone->start_pfn > pfns.start)
+				pfns.start = zone->start_pfn;
+			if (zone->start_pfn + zone->spanned_pages < pfns.end)
+				pfns.end = zone->start_pfn + zone->spanned_pages;
+			if (pfns.start < pfns.end)
+				topology->parts[topology->nr_parts++] =
+					(struct zone_range){ pfns, world.first_index + z };
+		}
 	}
 }
 
@@ -224,6 +248,7 @@ static void make_world(const struct shape *shape)
 
 	make_sections(shape);
 	make_zones();
+	make_parts();
 	/* the file ends with the last page that has a struct page */
 	world.file_size = percent(70) ? world.pages : below(world.pages + 1);
 	make_owners();
@@ -281,67 +306,6 @@ static bool is_misleading(uint64_t pfn)
 	return pfn < last;
 }
 
-/* Records as an earlier scan may have left them: those of whole blocks almost anything. */
-static void age_records(const struct blockmap *map)
-{
-	const uint16_t block = (uint16_t)(1U << map->pageblock_order);
-
-	for (uint64_t pfn = 0; pfn < world.pages; pfn += block) {
-		struct sluice_block *record = blockmap_at(map, pfn);
-
-		if (!record || block_owner(pfn) == NOBODY || percent(30))
-			continue;
-		*record = (struct sluice_block){ (uint16_t)below(block), SLUICE_NO_EXTENT, COUNTED,
-						 (uint32_t)below(1000) };
-		if (percent(50) && !is_misleading(pfn))
-			*record = (struct sluice_block){ block, (uint8_t)map->pageblock_order, FREE,
-							 1 + (uint32_t)below(1000) };
-	}
-}
-
-/* free_pages and more of the block at @pfn; its time is still that of @was. */
-static struct sluice_block expected_record(uint64_t pfn, struct sluice_block was,
-					   enum scan_depth depth)
-{
-	const uint64_t block = 1ULL << world.topology.pageblock_order;
-	struct sluice_block now = { 0, SLUICE_NO_EXTENT, COUNTED, was.free_since };
-
-	for (unsigned int i = 0; i < world.nr_extents; i++) {
-		const struct extent *extent = &world.extents[i];
-		const uint64_t end = extent->pfn + (1ULL << extent->order);
-
-		if (extent->pfn <= pfn && end >= pfn + block) {
-			now.free_pages = (uint16_t)block;
-			now.flags = FREE | (extent->reported ? SLUICE_BLOCK_REPORTED : 0);
-			if (extent->pfn == pfn)
-				now.order = (uint8_t)extent->order;
-			return now;
-		}
-		if (extent->pfn >= pfn && extent->pfn < pfn + block)
-			now.free_pages = (uint16_t)(now.free_pages + (1U << extent->order));
-	}
-	if (depth == SCAN_FULL)
-		return now;
-	/* heads see that it is not free, not what is free in it */
-	if (!(was.flags & SLUICE_BLOCK_FREE))
-		return was;
-	return (struct sluice_block){ 0, SLUICE_NO_EXTENT, 0, was.free_since };
-}
-
-/* Zones that have pages of the block at @pfn. */
-static unsigned int block_zones(uint64_t pfn)
-{
-	unsigned int nr = 0;
-
-	for (unsigned int z = 0; z < world.nr_zones; z++) {
-		const struct sluice_zone_info *zone = &world.zones[z];
-
-		nr += zone->spanned_pages && zone->start_pfn + zone->spanned_pages > pfn &&
-		      zone->start_pfn < pfn + (1ULL << world.topology.pageblock_order);
-	}
-	return nr;
-}
-
 static uint32_t ticks(void)
 {
 	struct timespec now;
@@ -351,71 +315,221 @@ static uint32_t ticks(void)
 			  SLUICE_TICK_SHIFT);
 }
 
-static void check_record(const struct blockmap *map, const struct sluice_block *before,
-			 uint64_t pfn, enum scan_depth depth, uint32_t began)
+/* Records as an earlier scan may have left them: those of whole blocks almost anything. */
+static void age_records(const struct blockmap *map)
 {
-	const struct sluice_block *record = blockmap_at(map, pfn);
-	struct sluice_block was, now;
+	const uint32_t block = 1U << map->pageblock_order;
+	const uint32_t now = ticks();
 
-	if (!record)
-		return;
-	was = before[record - map->blocks];
-	now = expected_record(pfn, was, depth);
-	if (block_owner(pfn) == NOBODY) {
-		/* part of a block, at a zone's edge: never taken for a free one */
-		assert_int_equal(record->flags & SLUICE_BLOCK_FREE, 0);
-		if (block_zones(pfn) > 1)
-			return;
-		if (!block_zones(pfn))
-			now = was;
-	}
-	if ((now.flags & SLUICE_BLOCK_FREE) && !(was.flags & SLUICE_BLOCK_FREE)) {
-		assert_true(record->free_since >= began && record->free_since <= ticks());
-		now.free_since = record->free_since;
-	}
-	if (memcmp(record, &now, sizeof(now)))
-		fail_msg("record of pfn %#" PRIx64 ": %u pages, order %u, flags %#x, since %u "
-			 "instead of %u, %u, %#x, %u",
-			 pfn, record->free_pages, record->order, record->flags, record->free_since,
-			 now.free_pages, now.order, now.flags, now.free_since);
-}
+	for (uint64_t pfn = 0; pfn < world.pages; pfn += block) {
+		struct sluice_block *record = blockmap_at(map, pfn);
 
-/* Scans every zone; counts are added to what is there. */
-static void check_scan(const struct blockmap *map, int fd, enum scan_depth depth)
-{
-	for (unsigned int z = 0; z < world.nr_zones; z++) {
-		struct sluice_scan_zone found, truth;
-		struct errmsg err = { "" };
-		struct scan_job job = {
-			.topology = &world.topology,
-			.zone = &world.zones[z],
-			.depth = depth,
-			.found = &found,
-			.probes = 1000,
-		};
-
-		for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++) {
-			found.free[o] = truth.free[o] = 100 + o;
-			found.reported[o] = truth.reported[o] = 200 + o;
+		if (!record || block_owner(pfn) == NOBODY || percent(30))
+			continue;
+		*record = (struct sluice_block){ .free_pages = below(block) & 0x3fff,
+						 .order = SLUICE_NO_EXTENT,
+						 .zone = below(SLUICE_MAX_ZONES) & 31,
+						 .reported_after = below(124) & 127,
+						 .since = now - 1 - (uint32_t)below(1000) };
+		if (percent(50) && !is_misleading(pfn)) {
+			record->free_pages = block & 0x3fff;
+			record->order = map->pageblock_order & 15;
+			record->flags = percent(50) ? FREE : FREE | REPORTED;
 		}
-		count_truth(z, depth, &truth);
-		if (kpageflags_scan(fd, map, &job, &err))
-			fail_msg("%s", err.text);
-		for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++)
-			if (found.free[o] != truth.free[o] ||
-			    found.reported[o] != truth.reported[o])
-				fail_msg("zone %u, order %u: %" PRIu64 " free, %" PRIu64
-					 " reported instead of %" PRIu64 ", %" PRIu64,
-					 z, o, found.free[o] - 100 - o, found.reported[o] - 200 - o,
-					 truth.free[o] - 100 - o, truth.reported[o] - 200 - o);
-		assert_true(job.probes >= 1000);
 	}
 }
 
-static void check_world(enum scan_depth depth)
+/* What a scan counts besides extents. */
+struct changes {
+	uint64_t wrong, not_free, largest; /* errors */
+	uint64_t lives, reuses;		   /* ends of them, over all zones */
+	uint64_t reported;		   /* blocks that became so */
+};
+
+/*
+ * Pages of the block at @pfn that belong to a zone: [first, end). A block of two zones
+ * has the record of the one that is scanned last.
+ */
+static struct pfn_range share_of(unsigned int zone, uint64_t pfn)
+{
+	const struct topology_zone *span = &world.zones[zone];
+	struct pfn_range share = { pfn, pfn + (1ULL << world.topology.pageblock_order) };
+
+	if (span->start_pfn > share.start)
+		share.start = span->start_pfn;
+	if (span->start_pfn + span->spanned_pages < share.end)
+		share.end = span->start_pfn + span->spanned_pages;
+	return share;
+}
+
+/* What the scan of one zone makes of the record of the block at @pfn; times are those of @was. */
+static struct sluice_block expected_record(unsigned int zone, uint64_t pfn, struct sluice_block was,
+					   enum scan_depth depth)
 {
 	const uint64_t block = 1ULL << world.topology.pageblock_order;
+	const struct pfn_range share = share_of(zone, pfn);
+	struct sluice_block now = was;
+	uint32_t free_pages = 0;
+
+	if (share.start >= share.end || (depth == SCAN_HEADS && share.end - share.start < block))
+		return was;
+	now.order = SLUICE_NO_EXTENT;
+	now.zone = (world.first_index + zone) & 31;
+	now.flags = 0;
+	for (unsigned int i = 0; i < world.nr_extents; i++) {
+		const struct extent *extent = &world.extents[i];
+		const uint64_t end = extent->pfn + (1ULL << extent->order);
+
+		if (extent->pfn <= pfn && end >= pfn + block) {
+			now.free_pages = block & 0x3fff;
+			now.flags = extent->reported ? FREE | REPORTED : FREE;
+			if (extent->pfn == pfn)
+				now.order = extent->order & 15;
+			return now;
+		}
+		if (extent->pfn >= share.start && extent->pfn < share.end)
+			free_pages += 1U << extent->order;
+	}
+	/* heads count only where the record says free, and the first or the last page not */
+	if (depth == SCAN_HEADS && !(was.flags & FREE))
+		return was;
+	now.free_pages = free_pages & 0x3fff;
+	return now;
+}
+
+static void count_changes(struct sluice_block was, struct sluice_block now, struct changes *changes)
+{
+	const uint64_t error = was.free_pages > now.free_pages ? was.free_pages - now.free_pages :
+								 now.free_pages - was.free_pages;
+
+	if (error) {
+		changes->wrong++;
+		changes->not_free += was.flags & FREE;
+		changes->largest = error > changes->largest ? error : changes->largest;
+	}
+	if (was.flags & FREE && !(now.flags & FREE)) {
+		changes->lives++;
+		changes->reuses += !!(was.flags & REPORTED);
+	}
+	changes->reported += now.flags & REPORTED && !(was.flags & REPORTED);
+}
+
+/* Takes over the times of a record if they are such as a scan between @began and now sets. */
+static void check_times(struct sluice_block was, struct sluice_block found,
+			struct sluice_block *now, uint32_t began)
+{
+	const uint32_t ended = ticks();
+
+	if (now->free_pages != was.free_pages) {
+		assert_in_range(found.since, began, ended);
+		now->since = found.since;
+	}
+	if (now->flags & REPORTED && !(was.flags & REPORTED)) {
+		if (now->free_pages != was.free_pages)
+			assert_int_equal(found.reported_after, 0);
+		else
+			assert_in_range(found.reported_after, sluice_span_encode(began - was.since),
+					sluice_span_encode(ended - was.since));
+		now->reported_after = found.reported_after;
+	}
+}
+
+/* Compares all records with those from before the scan of one zone, which are brought up to date. */
+static void check_records(const struct blockmap *map, struct sluice_block *before,
+			  unsigned int zone, enum scan_depth depth, uint32_t began,
+			  struct changes *changes)
+{
+	const uint64_t block = 1ULL << world.topology.pageblock_order;
+
+	for (uint64_t pfn = 0; pfn < world.pages; pfn += block) {
+		const struct sluice_block *record = blockmap_at(map, pfn);
+		struct sluice_block *was, now;
+
+		if (!record)
+			continue;
+		was = &before[record - map->blocks];
+		now = expected_record(zone, pfn, *was, depth);
+		count_changes(*was, now, changes);
+		check_times(*was, *record, &now, began);
+		if (memcmp(record, &now, sizeof(now)))
+			fail_msg("record of pfn %#" PRIx64 ": %u pages, order %u, zone %u, flags "
+				 "%#x, reported after %u, since %u instead of %u, %u, %u, %#x, %u, "
+				 "%u",
+				 pfn, record->free_pages, record->order, record->zone,
+				 record->flags, record->reported_after, record->since,
+				 now.free_pages, now.order, now.zone, now.flags, now.reported_after,
+				 now.since);
+		/* part of a block, at a zone's edge: never taken for a free one */
+		if (block_owner(pfn) == NOBODY)
+			assert_int_equal(record->flags & FREE, 0);
+		*was = now;
+	}
+}
+
+/* The histograms hold as many lives and reports as there were, each of the zone it belongs to. */
+static void check_histograms(const struct blockmap *map, const struct changes *changes)
+{
+	struct changes sum = { 0 };
+
+	for (unsigned int z = 0; z < SLUICE_MAX_ZONES; z++) {
+		for (unsigned int b = 0; b < SLUICE_TIME_BUCKETS; b++) {
+			sum.lives += map->times[z].lifetimes[b];
+			sum.reuses += map->times[z].reuse[b];
+		}
+		sum.reported += map->times[z].reported;
+		if (z < world.first_index || z >= world.first_index + world.nr_zones)
+			assert_int_equal(map->times[z].reported, 0);
+	}
+	assert_int_equal(sum.lives, changes->lives);
+	assert_int_equal(sum.reuses, changes->reuses);
+	assert_int_equal(sum.reported, changes->reported);
+}
+
+/* One zone; counts are added to what is there. */
+static void check_zone(const struct blockmap *map, int fd, unsigned int z, enum scan_depth depth,
+		       struct sluice_block *before, struct changes *all)
+{
+	struct changes changes = { 0 };
+	struct sluice_scan_zone truth;
+	struct errmsg err = { "" };
+	struct scan_job job = {
+		.topology = &world.topology,
+		.zone = world.first_index + z,
+		.depth = depth,
+		.found = { .wrong_blocks = 10, .not_free = 20 },
+		.probes = 1000,
+	};
 	const uint32_t began = ticks();
+
+	for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++) {
+		job.found.free[o] = truth.free[o] = 100 + o;
+		job.found.reported[o] = truth.reported[o] = 200 + o;
+	}
+	count_truth(z, depth, &truth);
+	if (kpageflags_scan(fd, map, &job, &err))
+		fail_msg("%s", err.text);
+	for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++)
+		if (job.found.free[o] != truth.free[o] ||
+		    job.found.reported[o] != truth.reported[o])
+			fail_msg("zone %u, order %u: %" PRIu64 " free, %" PRIu64
+				 " reported instead of %" PRIu64 ", %" PRIu64,
+				 z, o, job.found.free[o] - 100 - o, job.found.reported[o] - 200 - o,
+				 truth.free[o] - 100 - o, truth.reported[o] - 200 - o);
+	assert_true(job.probes >= 1000);
+	check_records(map, before, z, depth, began, &changes);
+	assert_int_equal(job.found.wrong_blocks, 10 + changes.wrong);
+	assert_int_equal(job.found.not_free, 20 + changes.not_free);
+	assert_int_equal(job.found.largest_error, changes.largest);
+	all->wrong += changes.wrong;
+	all->not_free += changes.not_free;
+	all->lives += changes.lives;
+	all->reuses += changes.reuses;
+	all->reported += changes.reported;
+}
+
+static void check_world(enum scan_depth depth, struct changes *all)
+{
+	struct changes changes = { 0 };
 	struct sluice_block *before;
 	struct blockmap map;
 	int fd = kpageflags_open(tree.root, NULL);
@@ -426,9 +540,13 @@ static void check_world(enum scan_depth depth)
 	before = malloc((map.nr_blocks + 1) * sizeof(*before));
 	assert_non_null(before);
 	memcpy(before, map.blocks, map.nr_blocks * sizeof(*before));
-	check_scan(&map, fd, depth);
-	for (uint64_t pfn = 0; pfn < world.pages; pfn += block)
-		check_record(&map, before, pfn, depth, began);
+	for (unsigned int z = 0; z < world.nr_zones; z++)
+		check_zone(&map, fd, z, depth, before, &changes);
+	check_histograms(&map, &changes);
+	all->not_free += changes.not_free;
+	all->lives += changes.lives;
+	all->reuses += changes.reuses;
+	all->reported += changes.reported;
 	free(before);
 	blockmap_free(&map);
 	close(fd);
@@ -439,6 +557,7 @@ static void test_random(void **state)
 {
 	const struct shape *shape = *state;
 	uint64_t extents = 0, cut = 0, holes = 0, unaligned = 0;
+	struct changes changes = { 0 };
 
 	for (uint64_t i = 0; i < SEEDS; i++) {
 		seed = i * 1000 + shape->pageblock_order;
@@ -447,12 +566,14 @@ static void test_random(void **state)
 		cut += world.file_size < world.pages;
 		holes += world.topology.nr_ranges > 1;
 		unaligned += world.zones[0].start_pfn & 1;
-		check_world(SCAN_FULL);
-		check_world(SCAN_HEADS);
+		check_world(SCAN_FULL, &changes);
+		check_world(SCAN_HEADS, &changes);
 	}
 	/* that the worlds are worth it */
 	assert_true(extents > SEEDS * 20);
 	assert_true(cut > SEEDS / 8 && holes > SEEDS / 8 && unaligned > SEEDS / 8);
+	assert_true(changes.not_free > SEEDS / 2 && changes.lives > SEEDS / 2);
+	assert_true(changes.reuses > SEEDS / 4 && changes.reported > SEEDS / 4);
 }
 
 /* --- single layouts --------------------------------------------------------------------------- */
@@ -470,8 +591,9 @@ static void plain_world(uint64_t start_pfn, uint64_t end_pfn)
 					    .online = { { 0, 4096 } } };
 	world.pages = world.file_size = 4096;
 	world.nr_zones = 1;
-	world.zones[0] = (struct sluice_zone_info){ .start_pfn = start_pfn,
-						    .spanned_pages = end_pfn - start_pfn };
+	world.zones[0] = (struct topology_zone){ .start_pfn = start_pfn,
+						 .spanned_pages = end_pfn - start_pfn };
+	make_parts();
 }
 
 static const struct layout {
@@ -509,21 +631,15 @@ static const char *scan_text(const struct blockmap *map, int fd, enum scan_depth
 			     uint64_t *probes)
 {
 	static char text[256];
-	struct sluice_scan_zone found = { 0 };
-	struct scan_job job = {
-		.topology = &world.topology,
-		.zone = &world.zones[0],
-		.depth = depth,
-		.found = &found,
-	};
+	struct scan_job job = { .topology = &world.topology, .depth = depth };
 	size_t used = 0;
 
 	assert_int_equal(kpageflags_scan(fd, map, &job, NULL), 0);
 	text[0] = '\0';
 	for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++)
-		if (found.free[o])
+		if (job.found.free[o])
 			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%u:%" PRIu64,
-						 used ? " " : "", o, found.free[o]);
+						 used ? " " : "", o, job.found.free[o]);
 	if (probes)
 		*probes = job.probes;
 	return text;
@@ -602,9 +718,12 @@ static void test_middle(void **state)
 	set_flags(1024, 0);
 	assert_string_equal(scan_text(&map, fd, SCAN_HEADS, NULL), "9:1 10:3");
 	assert_int_equal(blockmap_at(&map, 1024)->flags, 0);
+	assert_int_equal(blockmap_at(&map, 1024)->free_pages, 511); /* counted, not forgotten */
 	set_flags(4095, 0);
 	assert_string_equal(scan_text(&map, fd, SCAN_HEADS, NULL), "9:2 10:2");
 	assert_int_equal(blockmap_at(&map, 3584)->flags, 0);
+	assert_int_equal(blockmap_at(&map, 3584)->free_pages, 511);
+	assert_int_equal(blockmap_at(&map, 3584)->order, SLUICE_NO_EXTENT);
 	blockmap_free(&map);
 	close(fd);
 }
@@ -612,12 +731,7 @@ static void test_middle(void **state)
 /* What a scan costs where nothing is free: one page's flags per block, one read per window. */
 static void test_probes(void **state)
 {
-	struct sluice_scan_zone found = { 0 };
-	struct scan_job job = {
-		.topology = &world.topology,
-		.zone = &world.zones[0],
-		.found = &found,
-	};
+	struct scan_job job = { .topology = &world.topology };
 	struct blockmap map;
 	int fd;
 
@@ -640,44 +754,10 @@ static void test_probes(void **state)
 	close(fd);
 }
 
-/* The part of a range, always [100, 200), that a zone has. */
-static void test_clip(void **state)
-{
-	static const struct {
-		uint64_t start, spanned; /* zone */
-		struct pfn_range part;	 /* {}: none */
-	} rows[] = {
-		{ 0, 1000, { 100, 200 } },   { 100, 100, { 100, 200 } }, { 101, 98, { 101, 199 } },
-		{ 0, 101, { 100, 101 } },    { 0, 100, { 0, 0 } },	 { 199, 1, { 199, 200 } },
-		{ 199, 1000, { 199, 200 } }, { 200, 1000, { 0, 0 } },	 { 150, 0, { 0, 0 } },
-		{ 0, 0, { 0, 0 } },
-	};
-	const struct pfn_range online = { 100, 200 };
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const struct sluice_zone_info zone = { .start_pfn = rows[i].start,
-						       .spanned_pages = rows[i].spanned };
-		const struct scan_job job = { .zone = &zone };
-		struct pfn_range part;
-
-		assert_int_equal(scan_clip(&job, &online, &part), rows[i].part.end != 0);
-		if (rows[i].part.end) {
-			assert_int_equal(part.start, rows[i].part.start);
-			assert_int_equal(part.end, rows[i].part.end);
-		}
-	}
-}
-
 static void test_errors(void **state)
 {
 	static const enum scan_depth depths[] = { SCAN_HEADS, SCAN_FULL };
-	struct sluice_scan_zone found = { 0 };
-	struct scan_job job = {
-		.topology = &world.topology,
-		.zone = &world.zones[0],
-		.found = &found,
-	};
+	struct scan_job job = { .topology = &world.topology };
 	struct errmsg err = { "" };
 	struct blockmap map;
 	int fd;
@@ -697,7 +777,7 @@ static void test_errors(void **state)
 		assert_contains(err.text, "/proc/kpageflags at pfn 0: Is a directory");
 		assert_int_equal(kpageflags_scan(-1, &map, &job, &err), -EBADF);
 		for (unsigned int o = 0; o < SLUICE_MAX_ORDERS; o++)
-			assert_int_equal(found.free[o], 0);
+			assert_int_equal(job.found.free[o], 0);
 	}
 	blockmap_free(&map);
 	close(fd);
@@ -717,7 +797,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_layouts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_middle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_probes, setup, teardown),
-		cmocka_unit_test(test_clip),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
 	};
 

@@ -493,10 +493,10 @@ static void test_observer_age(void **state)
 
 	(void)state;
 	assert_int_equal(observer_snapshot(observer, SCAN_HEADS, &snap, NULL), 0);
-	since = blockmap_at(map, 8192)->free_since;
+	since = blockmap_at(map, 8192)->since;
 	usleep(40000); /* two ticks and a half */
 	assert_int_equal(observer_snapshot(observer, SCAN_HEADS, &snap, NULL), 0);
-	assert_int_equal(blockmap_at(map, 8192)->free_since, since);
+	assert_int_equal(blockmap_at(map, 8192)->since, since);
 	assert_true(blockmap_age(blockmap_at(map, 8192), snap.time_ns) >= 30000000);
 	observer_set_min_age(observer, 0, "Normal", 30000000);
 	add_extent(&two_zones[1], 16384, 10, false);

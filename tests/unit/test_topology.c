@@ -73,6 +73,7 @@ struct guest {
 	unsigned int version, section_order, nr_sections;
 	const char *nodes_read; /* "0 1" */
 	const char *online;	/* "0-100 200-300", pfns in hexadecimal */
+	const char *parts;	/* "0 DMA 1-100", likewise, for each zone's share of it */
 };
 
 #define X86_ZONES                                                                               \
@@ -104,6 +105,7 @@ static const struct guest guests[] = {
 		.nr_sections = 200,
 		.nodes_read = "0",
 		.online = "0-c0000 100000-640000",
+		.parts = "0 DMA 1-1000, 0 DMA32 1000-c0000, 0 Normal 100000-640000",
 	},
 	{
 		.what = "6.1, memory that ends inside a block",
@@ -117,6 +119,7 @@ static const struct guest guests[] = {
 		.nr_sections = 16,
 		.nodes_read = "0",
 		.online = "0-80000",
+		.parts = "0 DMA 1-1000, 0 DMA32 1000-7ffdf",
 	},
 	{
 		.what = "5.10, two nodes",
@@ -130,6 +133,8 @@ static const struct guest guests[] = {
 		.nr_sections = 80,
 		.nodes_read = "0 1",
 		.online = "0-80000 100000-280000",
+		.parts = "0 DMA 1-1000, 0 DMA32 1000-80000, 0 Normal 100000-180000, 1 Normal "
+			 "180000-280000",
 	},
 	{
 		.what = "5.10 without memory hotplug: the zones' spans, holes and all",
@@ -141,6 +146,8 @@ static const struct guest guests[] = {
 		.nr_sections = 80,
 		.nodes_read = "0 1",
 		.online = "0-280000",
+		.parts = "0 DMA 1-1000, 0 DMA32 1000-100000, 0 Normal 100000-180000, 1 Normal "
+			 "180000-280000",
 	},
 	{
 		.what = "no NUMA, no memory hotplug, a gap between two zones",
@@ -155,6 +162,7 @@ static const struct guest guests[] = {
 		.nr_sections = 5,
 		.nodes_read = "0",
 		.online = "8000-10000 18000-28000",
+		.parts = "0 DMA32 8001-10000, 0 Normal 1ffff-20001",
 	},
 	{
 		.what = "a node without memory, nodes with a gap in their numbers",
@@ -171,6 +179,7 @@ static const struct guest guests[] = {
 		.nr_sections = 10,
 		.nodes_read = "0 2 3 1023",
 		.online = "0-50000",
+		.parts = "0 DMA 1-1000, 0 DMA32 1000-50000",
 	},
 	{
 		.what = "blocks that are offline, going offline or gone",
@@ -192,6 +201,8 @@ static const struct guest guests[] = {
 		.nr_sections = 7,
 		.nodes_read = "0",
 		.online = "0-8000 10000-20000 30000-38000",
+		.parts =
+			"0 DMA 1-1000, 0 DMA32 1000-8000, 0 DMA32 10000-20000, 0 DMA32 30000-38000",
 	},
 	{
 		.what = "blocks of 2 GiB, far up",
@@ -208,6 +219,7 @@ static const struct guest guests[] = {
 		.nr_sections = 4194304,
 		.nodes_read = "0",
 		.online = "0-100000 1fffff80000-20000000000",
+		.parts = "0 DMA 1-1000, 0 DMA32 1000-100000",
 	},
 	{
 		.what = "blocks of 1 GiB, the first one missing",
@@ -224,6 +236,7 @@ static const struct guest guests[] = {
 		.nr_sections = 3,
 		.nodes_read = "0",
 		.online = "40000-c0000",
+		.parts = "0 DMA32 40000-c0000",
 	},
 	{
 		.what = "blocks of one pageblock each: the smallest there can be",
@@ -240,6 +253,7 @@ static const struct guest guests[] = {
 		.nr_sections = 8,
 		.nodes_read = "0",
 		.online = "1c00-2000",
+		.parts = "0 DMA32 1c00-2000",
 	},
 	{
 		.what = "no memory hotplug, a node below the one before, and one that joins two",
@@ -257,6 +271,8 @@ static const struct guest guests[] = {
 		.nr_sections = 5,
 		.nodes_read = "0 1 2 3",
 		.online = "8000-28000",
+		.parts = "1 Normal 8000-10000, 0 Normal 10000-18000, 3 Normal 18000-20000, 2 "
+			 "Normal 20000-28000",
 	},
 	{
 		.what = "arm64 with pages of 64 KiB",
@@ -273,6 +289,7 @@ static const struct guest guests[] = {
 		.nr_sections = 6,
 		.nodes_read = "0",
 		.online = "4000-c000",
+		.parts = "0 Normal 4000-c000",
 	},
 	{
 		.what = "the same without memory hotplug: a section is no less than a pageblock",
@@ -287,6 +304,7 @@ static const struct guest guests[] = {
 		.nr_sections = 6,
 		.nodes_read = "0",
 		.online = "4000-c000",
+		.parts = "0 Normal 4000-c000",
 	},
 	{
 		.what = "orders of such a kernel, pages of 4 KiB",
@@ -310,13 +328,14 @@ static const struct guest guests[] = {
 		.nr_sections = 4,
 		.nodes_read = "0",
 		.online = "40000-80000",
+		.parts = "0 Normal 40000-80000",
 	},
 	{
 		.what = "the most orders that are taken",
 		.osrelease = "999.999.1\n",
 		.page_size = 4096,
-		.pageblock_order = 15,
-		.nr_orders = 16,
+		.pageblock_order = 13,
+		.nr_orders = 15,
 		.zones = { { 0, "Normal", 0, 32768, 32768, 32768, 1, { 0 } } },
 		.nodes = "0\n",
 		.block_size = "8000000\n",
@@ -326,6 +345,7 @@ static const struct guest guests[] = {
 		.nr_sections = 1,
 		.nodes_read = "0",
 		.online = "0-8000",
+		.parts = "0 Normal 0-8000",
 	},
 	{
 		.what = "the fewest",
@@ -342,6 +362,7 @@ static const struct guest guests[] = {
 		.nr_sections = 1,
 		.nodes_read = "0",
 		.online = "0-8000",
+		.parts = "0 Normal 0-8000",
 	},
 };
 
@@ -413,13 +434,31 @@ static const char *online_text(const struct topology *topology)
 	return text;
 }
 
+static const char *parts_text(const struct topology *topology)
+{
+	static char text[TOPOLOGY_MAX_RANGES * 64];
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; i < topology->nr_parts; i++) {
+		const struct zone_range *part = &topology->parts[i];
+
+		assert_true(part->zone < topology->nr_zones);
+		used += (size_t)snprintf(
+			text + used, sizeof(text) - used, "%s%u %s %" PRIx64 "-%" PRIx64,
+			i ? ", " : "", topology->zones[part->zone].node,
+			topology->zones[part->zone].name, part->pfns.start, part->pfns.end);
+	}
+	return text;
+}
+
 /* All of it, on one line. */
 static char *describe(const struct topology *topology, char *buf)
 {
-	sprintf(buf, "%u %u %u %" PRIu64 " %d %u %u: %s: %s", topology->kernel_version,
+	sprintf(buf, "%u %u %u %" PRIu64 " %d %u %u: %s: %s: %s", topology->kernel_version,
 		topology->pageblock_order, topology->highest_order, topology->page_size,
 		topology->has_thp, topology->section_order, topology->nr_sections,
-		nodes_text(topology), online_text(topology));
+		nodes_text(topology), online_text(topology), parts_text(topology));
 	return buf;
 }
 
@@ -447,6 +486,7 @@ static void test_guests(void **state)
 		assert_int_equal(topology.section_order, guest->section_order);
 		assert_int_equal(topology.nr_sections, guest->nr_sections);
 		assert_string_equal(online_text(&topology), guest->online);
+		assert_string_equal(parts_text(&topology), guest->parts);
 		for (unsigned int r = 0; r < topology.nr_ranges; r++)
 			pages += topology.online[r].end - topology.online[r].start;
 		assert_int_equal(topology_online_pages(&topology), pages);
@@ -516,7 +556,7 @@ static void test_many_blocks(void **state)
 		add_block(n);
 	if (topology_read(tree.root, NULL, &topology, &err))
 		fail_msg("%s", err.text);
-	assert_string_equal(online_text(&topology), "0-4000000");
+	assert_string_equal(online_text(&topology), "0-8000000");
 	assert_int_equal(topology.nr_sections, nr);
 	assert_int_equal(topology_online_pages(&topology), (uint64_t)nr << 15);
 }
@@ -539,7 +579,7 @@ static void test_pieces(void **state)
 	memcpy(&before, &topology, sizeof(topology));
 	add_block(2 * TOPOLOGY_MAX_RANGES);
 	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -E2BIG);
-	assert_contains(err.text, "/" MEMORY ": online memory in more than 512 separate pieces");
+	assert_contains(err.text, "/" MEMORY ": online memory in more than 1024 separate pieces");
 	assert_memory_equal(&topology, &before, sizeof(before));
 	/* one that joins two others */
 	add_block(1);
@@ -577,7 +617,8 @@ static const struct bad {
 	{ PAGETYPES, "Page block order: 9", -EINVAL, "no line \"Page block order\"" },
 	{ PAGETYPES, "Page block order: 9x\n", -EINVAL, "no line \"Page block order\"" },
 	{ PAGETYPES, "Pages per block:  512\n", -EINVAL, "no line \"Page block order\"" },
-	{ PAGETYPES, "Page block order: 0\n", -EINVAL, "page block order 0, allowed are 1 to 15" },
+	{ PAGETYPES, "Page block order: 0\n", -EINVAL, "page block order 0, allowed are 1 to 13" },
+	{ PAGETYPES, "Page block order: 14\n", -EINVAL, "page block order 14, allowed" },
 	{ PAGETYPES, "Page block order: 16\n", -EINVAL, "page block order 16, allowed" },
 	{ PAGETYPES, "Page block order: -9\n", -EINVAL, "" },
 	{ PAGETYPES, "Page block order: 4294967305\n", -EINVAL, "" },
@@ -682,6 +723,20 @@ static void test_states(void **state)
 	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
 }
 
+/* One more order than records have room for. */
+static void test_orders(void **state)
+{
+	struct guest guest = guests[ONE_BLOCK_OF_128M];
+	struct topology topology;
+	struct errmsg err = { "" };
+
+	(void)state;
+	guest.nr_orders = 16;
+	build(&guest);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -EINVAL);
+	assert_string_equal(err.text, "/proc/buddyinfo: highest order 15, allowed is 14");
+}
+
 /* Without memory hotplug, zones that no memory can have. */
 static void test_spans(void **state)
 {
@@ -724,7 +779,7 @@ static void test_cut_off(void **state)
 {
 	static const char *const paths[] = { OSRELEASE, PAGETYPES, NODES, BLOCK_SIZE,
 					     MEMORY "/memory15/state" };
-	static char buf[TOPOLOGY_MAX_RANGES * 64], expected[sizeof(buf)];
+	static char buf[TOPOLOGY_MAX_RANGES * 128], expected[sizeof(buf)];
 	struct topology topology;
 
 	(void)state;
@@ -803,6 +858,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_orders, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spans, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
