@@ -96,7 +96,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.or_zero = true,
 		.fallback = "60s",
 		.reloadable = true,
-		.summary = "time between two audits of the free-extent map",
+		.summary = "time between two audits of the map",
 		.help = "An audit compares the map with the kernel's totals and scans all orders. "
 			"Such a scan looks into every pageblock and takes about twenty times as "
 			"long as the one before a decision. 0: only on request.",
@@ -109,9 +109,10 @@ const struct option option_table[OPTION_COUNT] = {
 		.max = TIB,
 		.fallback = "16MiB",
 		.reloadable = true,
-		.summary = "how far the map of a zone may be off the kernel's total",
-		.help = "Beyond that the map is audited at the next decision; what is still beyond "
-			"it then is not acted upon.",
+		.summary = "how far a zone of the map may be off",
+		.help = "Compared with the kernel's total. Beyond that the map is audited at the "
+			"next "
+			"decision; what is still beyond it then is not acted upon.",
 	},
 	{
 		.name = "events",
