@@ -100,6 +100,10 @@ $(B)/static/%:
 	$(Q)$(CC) -static $(CFLAGS) $(LDFLAGS) -o $@ $^ $(if $(filter %.a,$^),$(STATIC_LIBS))
 	$(Q)strip --strip-debug $@
 
+$(B)/bigmap: $(call objects,tests/bench/bigmap.c) $(B)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
 -include $(wildcard $(B)/obj/*/*.d $(B)/obj/*/*/*.d $(B)/obj/*/*/*/*.d)
 
 # --- documents, made from the tables in the code -----------------------------------------------

@@ -303,6 +303,8 @@ def unit(step: Step) -> None:
         return
     for source in sorted((REPOSITORY / "tests" / "unit").glob("test_*.c")):
         run_tap(step, source.stem, f"build/unit/{source.stem}", env=SANITIZERS)
+    if run_command(step, "build of the large map", "make", "-s", "build/bigmap"):
+        run_tap(step, "bigmap", "build/bigmap")
 
 
 def live(step: Step) -> None:
