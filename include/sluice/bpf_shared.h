@@ -39,8 +39,10 @@ _Static_assert(sizeof(struct sluice_block) == 8, "one pageblock costs 8 bytes");
 /* Marks a section without records (not online, a hole). */
 #define SLUICE_NO_RECORDS 0xffffffffu
 
+/* Of a number above 0, rounded down. */
 static inline __attribute__((always_inline)) uint32_t sluice_log2(uint32_t value)
 {
+#ifdef __bpf__ /* has no instruction for it */
 	uint32_t log = 0;
 
 	for (uint32_t step = 16; step; step >>= 1) {
@@ -50,6 +52,9 @@ static inline __attribute__((always_inline)) uint32_t sluice_log2(uint32_t value
 		}
 	}
 	return log;
+#else
+	return 31U - (uint32_t)__builtin_clz(value);
+#endif
 }
 
 /*

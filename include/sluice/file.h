@@ -31,6 +31,12 @@ bool file_exists(int root, const char *path);
 int file_read(int root, const char *path, char *buf, size_t size, struct errmsg *err);
 
 /*
+ * The single line of a file, without its newline; -EINVAL if it is not one whole
+ * line, for a number that lacks its newline may be cut off. Else as file_read().
+ */
+int file_read_line(int root, const char *path, char *buf, size_t size, struct errmsg *err);
+
+/*
  * Reads a whole file of at most @limit bytes into memory that the caller frees.
  * Errors as file_read(), -ENOMEM besides. *ret is written on success only.
  */

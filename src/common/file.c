@@ -181,6 +181,21 @@ int fd_read_alloc(int fd, size_t limit, char **ret)
 	return (int)len;
 }
 
+int file_read_line(int root, const char *path, char *buf, size_t size, struct errmsg *err)
+{
+	char quoted[QUOTED_TEXT];
+	int len;
+
+	len = file_read(root, path, buf, size, err);
+	if (len < 0)
+		return len;
+	if (!len || strchr(buf, '\n') != buf + len - 1)
+		return errmsg_set(err, -EINVAL, "/%s: %s is not one whole line", path,
+				  text_quote(buf, quoted));
+	buf[len - 1] = '\0';
+	return 0;
+}
+
 int file_read_alloc(int root, const char *path, size_t limit, char **ret, struct errmsg *err)
 {
 	char *text;

@@ -24,7 +24,7 @@ static void add_run(struct zone_view *view, uint64_t pfn, uint64_t pages)
 static void add_small(struct zone_view *view, const struct zone_snapshot *zone,
 		      unsigned int pageblock_order)
 {
-	for (unsigned int o = 0; o < pageblock_order && o < VIEW_RUN_CLASSES; o++) {
+	for (unsigned int o = 0; o < pageblock_order && o < SLUICE_MAX_ORDERS; o++) {
 		view->run_count[o] += zone->orders[o].free;
 		view->run_pages[o] += zone->orders[o].free << o;
 	}
@@ -42,16 +42,13 @@ static void add_partial(struct zone_view *view, const struct sluice_block *block
 	view->almost_free_pages += block->free_pages;
 }
 
-static void view_part(struct zone_view *view, const struct blockmap *map,
-		      const struct pfn_range *pfns, uint64_t now_ns)
+/* Adds @nr records that follow each other; *run is where the present run began. */
+static void view_records(struct zone_view *view, const struct blockmap *map,
+			 const struct sluice_block *records, uint64_t nr, uint64_t pfn,
+			 uint64_t now_ns, uint64_t *run)
 {
-	const uint64_t step = 1ULL << map->pageblock_order;
-	uint64_t pfn = pfns->start & ~(step - 1), run = pfn;
-
-	for (; pfn < pfns->end; pfn += step) {
-		const struct sluice_block *at = blockmap_at(map, pfn);
-		/* one read: events write to it meanwhile */
-		const struct sluice_block block = at ? *at : (struct sluice_block){ 0 };
+	for (uint64_t i = 0; i < nr; i++, pfn += 1ULL << map->pageblock_order) {
+		const struct sluice_block block = records[i]; /* one read: events write to it */
 		const unsigned int bucket = sluice_time_bucket(
 			(uint32_t)(blockmap_age(&block, now_ns) >> SLUICE_TICK_SHIFT));
 
@@ -61,10 +58,33 @@ static void view_part(struct zone_view *view, const struct blockmap *map,
 				view->reported_blocks[bucket]++;
 			continue;
 		}
-		add_run(view, run, pfn - run);
-		run = pfn + step;
+		add_run(view, *run, pfn - *run);
+		*run = pfn + (1ULL << map->pageblock_order);
 		if (block.free_pages)
 			add_partial(view, &block, map->pageblock_order, bucket);
+	}
+}
+
+/* Section by section, since the records of one follow each other. */
+static void view_part(struct zone_view *view, const struct blockmap *map,
+		      const struct pfn_range *pfns, uint64_t now_ns)
+{
+	const uint64_t section = 1ULL << map->section_order;
+	const uint64_t step = 1ULL << map->pageblock_order;
+	uint64_t pfn = pfns->start & ~(step - 1), run = pfn, end;
+
+	for (; pfn < pfns->end; pfn = end) {
+		const struct sluice_block *records = blockmap_at(map, pfn);
+
+		end = (pfn | (section - 1)) + 1;
+		if (end > pfns->end)
+			end = (pfns->end + step - 1) & ~(step - 1);
+		if (records) {
+			view_records(view, map, records, (end - pfn) / step, pfn, now_ns, &run);
+			continue;
+		}
+		add_run(view, run, pfn - run);
+		run = end;
 	}
 	add_run(view, run, pfn - run);
 }

@@ -23,8 +23,9 @@
 #define SIZE	    "a size with a unit (B, KiB, MiB, GiB, TiB)"
 #define DURATION    "a duration with a unit (us, ms, s, min, h, d)"
 #define NUMBER	    "a decimal number without quotes from "
-#define TOP_NAMES                                                                          \
-	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, delay, " \
+#define TOP_NAMES                                                                              \
+	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
+	"delay, "                                                                              \
 	"threshold, zones"
 #define MUTATIONS 6000
 

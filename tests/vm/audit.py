@@ -133,7 +133,8 @@ def run_kernel(tap: Tap, kernel: Kernel) -> None:
         with Sluice(guest, config()) as sluice:
             for name, load in LOADS:
                 tap.check(f"{kernel.name}: {name}", partial(check_load, guest, load))
-            tap.check(f"{kernel.name}: events behind this", lambda: json.dumps(check_events(sluice)))
+            tap.check(f"{kernel.name}: events behind this",
+                      lambda: json.dumps(check_events(sluice)))
 
 
 def main() -> int:
