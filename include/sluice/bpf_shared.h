@@ -147,6 +147,8 @@ struct sluice_event_counters {
 	uint64_t clamped;	   /* count would have left 0..pages per block */
 	uint64_t reused;	   /* pages of reported blocks that were allocated */
 	uint64_t last_locked_page; /* de-duplicates steals; not a counter */
-} __attribute__((aligned(64)));	   /* no two CPUs share a cache line */
+	uint64_t padding[6];	   /* no two CPUs share a cache line */
+};
+_Static_assert(sizeof(struct sluice_event_counters) % 64 == 0, "whole cache lines");
 
 #endif

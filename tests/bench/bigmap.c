@@ -75,15 +75,17 @@ int main(void)
 	struct blockmap map;
 
 	if (!topology)
-		return 1;
+		return EXIT_FAILURE;
 	topology->pageblock_order = 9;
 	topology->section_order = SECTION_ORDER;
 	topology->nr_sections = SECTIONS;
 	topology->nr_ranges = topology->nr_parts = 1;
 	topology->online[0].end = (uint64_t)SECTIONS << SECTION_ORDER;
 	topology->parts[0].pfns = topology->online[0];
-	if (blockmap_alloc(&map, topology))
-		return 1;
+	if (blockmap_alloc(&map, topology)) {
+		free(topology);
+		return EXIT_FAILURE;
+	}
 	fill(&map);
 	for (int turn = 0; turn < TURNS; turn++) {
 		const uint64_t took = look(&map, topology, &zone, &longest);

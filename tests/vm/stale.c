@@ -100,7 +100,7 @@ static int check_part(int flags, const json_t *part, unsigned int order)
 {
 	const uint64_t start = (uint64_t)json_integer_value(json_object_get(part, "start_pfn"));
 	const char *blocks = json_string_value(json_object_get(part, "blocks"));
-	bool free;
+	bool free = false;
 
 	for (size_t i = 0; blocks[i]; i++) {
 		const uint64_t pfn = start + ((uint64_t)i << order);
