@@ -14,6 +14,7 @@
 #include "sluice/units.h"
 
 #define MEMORY_DIR	       "sys/devices/system/memory"
+#define NODE_DIR	       "sys/devices/system/node"
 #define DEFAULT_SECTION	       (128 * MIB) /* SECTION_SIZE_BITS on x86-64 and arm64 with 4 KiB pages */
 #define MAX_SECTIONS	       (1U << 22)
 #define MAX_NODE	       1023 /* CONFIG_NODES_SHIFT is 10 at the most */
@@ -98,10 +99,10 @@ static bool parse_node(char **at, unsigned int *node)
 	return true;
 }
 
-/* A list of ranges as in cpulist files: "0-1,4". */
+/* A list of ranges, ascending, as in cpulist files: "0-1,4". */
 static int read_nodes(int root, unsigned int *nodes, unsigned int *nr, struct errmsg *err)
 {
-	static const char path[] = "sys/devices/system/node/online";
+	static const char path[] = NODE_DIR "/online";
 	char text[256], *at = text;
 	int rc;
 
@@ -122,7 +123,7 @@ static int read_nodes(int root, unsigned int *nodes, unsigned int *nr, struct er
 		last = first;
 		if (*at == '-' && (at++, !parse_node(&at, &last)))
 			break;
-		if (first > last)
+		if (first > last || (*nr && first <= nodes[*nr - 1]))
 			break;
 		for (unsigned int node = first; node <= last; node++) {
 			if (*nr == TOPOLOGY_MAX_NODES)
@@ -180,7 +181,11 @@ static int add_memory_block(int root, struct topology *topology, const char *nam
 	int64_t number;
 	int rc;
 
-	if (parse_int(name + strlen("memory"), 0, MAX_SECTIONS - 1, &number, NULL) < 0)
+	rc = parse_int(name + strlen("memory"), 0, MAX_SECTIONS - 1, &number, NULL);
+	if (rc == -ERANGE)
+		return errmsg_set(err, rc, "/%s/%.40s: sluice counts memory blocks from 0 to %u",
+				  MEMORY_DIR, name, MAX_SECTIONS - 1);
+	if (rc)
 		return 0; /* "memory_failure" and others that are no block */
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRId64 "/state", number);
 	rc = read_line(root, path, state, sizeof(state), err);
@@ -285,32 +290,53 @@ static bool clip(const struct topology_zone *zone, const struct pfn_range *range
 	return ret->start < ret->end;
 }
 
-static bool is_on_node(int root, uint64_t section, unsigned int node)
+static bool has_zone(const struct topology *topology, const char *name)
 {
-	char path[96];
-
-	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, node);
-	return file_exists(root, path);
+	for (unsigned int i = 0; i < topology->nr_zones; i++)
+		if (!strcmp(topology->zones[i].name, name))
+			return true;
+	return false;
 }
 
 /*
  * The name of the one zone that a section belongs to (drivers/base/memory.c,
- * valid_zones_show()). False where it has several, "none"; while it goes offline,
- * when the file names zones that it could go to instead; or where it can't be read.
+ * valid_zones_show()). Empty where it has several, "none"; while it goes offline,
+ * when the file names zones that it could go to instead; and without that file.
  */
-static bool read_section_zone(int root, uint64_t section, char name[16])
+static int read_section_zone(int root, const struct topology *topology, uint64_t section,
+			     char *name, size_t size, struct errmsg *err)
 {
-	char path[96], text[128];
+	char path[96], state[32];
+	int rc;
 
+	*name = '\0';
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/state", section);
-	if (read_line(root, path, text, sizeof(text), NULL) || strcmp(text, "online"))
-		return false;
+	if (read_line(root, path, state, sizeof(state), NULL) || strcmp(state, "online"))
+		return 0;
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/valid_zones", section);
-	if (read_line(root, path, text, sizeof(text), NULL) || !strcmp(text, "none") ||
-	    strlen(text) > 15 || strchr(text, ' '))
+	if (!file_exists(root, path))
+		return 0;
+	rc = read_line(root, path, name, size, err);
+	if (!rc && strcmp(name, "none") && !has_zone(topology, name))
+		/* garbage; or its state, or the zones, changed while we looked */
+		return errmsg_set(err, -EAGAIN, "/%s: \"%.40s\" is no zone of /proc/zoneinfo", path,
+				  name);
+	if (rc || !strcmp(name, "none"))
+		*name = '\0';
+	return rc == -ENOENT || rc == -ENODEV ? 0 : rc;
+}
+
+/* Whether a section may belong to a zone; @name is what read_section_zone() found. */
+static bool can_own(int root, uint64_t section, const char *name, const struct topology_zone *zone)
+{
+	char path[96];
+
+	if (*name && strcmp(name, zone->name))
 		return false;
-	strcpy(name, text);
-	return true;
+	if (!file_exists(root, NODE_DIR)) /* !CONFIG_NUMA: there are no links to nodes */
+		return *name;
+	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, zone->node);
+	return file_exists(root, path);
 }
 
 static int add_part(struct topology *topology, unsigned int zone, const struct pfn_range *pfns,
@@ -362,20 +388,21 @@ static bool overlap(const struct zone_range *parts, unsigned int nr)
  * Of zones whose spans cover the same pages of a section, keeps those that can have
  * them: on the section's node, and of its name if it has just one.
  */
-static unsigned int keep_owners(int root, const struct topology *topology, uint64_t section,
-				struct zone_range *parts, unsigned int nr)
+static int keep_owners(int root, const struct topology *topology, uint64_t section,
+		       struct zone_range *parts, unsigned int *nr, struct errmsg *err)
 {
 	unsigned int kept = 0;
-	char name[16];
-	const bool named = read_section_zone(root, section, name);
+	char name[128];
+	int rc;
 
-	for (unsigned int i = 0; i < nr; i++) {
-		const struct topology_zone *zone = &topology->zones[parts[i].zone];
-
-		if (is_on_node(root, section, zone->node) && (!named || !strcmp(name, zone->name)))
+	rc = read_section_zone(root, topology, section, name, sizeof(name), err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < *nr; i++)
+		if (can_own(root, section, name, &topology->zones[parts[i].zone]))
 			parts[kept++] = parts[i];
-	}
-	return kept;
+	*nr = kept;
+	return 0;
 }
 
 /* What @old knew of a section; pages don't change their zone while they are online. */
@@ -408,8 +435,8 @@ static int add_parts(int root, struct topology *topology, const struct topology 
 	int rc = 0;
 
 	if (overlap(parts, nr))
-		nr = keep_owners(root, topology, section, parts, nr);
-	if (overlap(parts, nr) && old && old_parts(old, &whole, parts))
+		rc = keep_owners(root, topology, section, parts, &nr, err);
+	if (!rc && overlap(parts, nr) && old && old_parts(old, &whole, parts))
 		nr = old_parts(old, &whole, parts);
 	for (unsigned int i = 0; !rc && i < nr; i++) {
 		struct pfn_range *pfns = &parts[i].pfns;
@@ -501,6 +528,17 @@ static int keep_zones(struct topology *topology, const struct topology *old, str
 	return 0;
 }
 
+/* Records are counted in 32 bits; the map of a guest with as many is 32 GiB large. */
+static int check_records(const struct topology *topology, struct errmsg *err)
+{
+	const uint64_t records = topology_online_pages(topology) >> topology->pageblock_order;
+
+	if (records < SLUICE_NO_RECORDS)
+		return 0;
+	return errmsg_set(err, -E2BIG, "/%s: %" PRIu64 " pageblocks are online, allowed are %u",
+			  MEMORY_DIR, records, SLUICE_NO_RECORDS - 1);
+}
+
 static int read_all(int root, const struct topology *old, struct topology *read, struct errmsg *err)
 {
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
@@ -523,6 +561,8 @@ static int read_all(int root, const struct topology *old, struct topology *read,
 		rc = read_nodes(root, read->nodes, &read->nr_nodes, err);
 	if (!rc)
 		rc = read_sections(root, read, err);
+	if (!rc)
+		rc = check_records(read, err);
 	if (!rc)
 		rc = read_parts(root, read, old, err);
 	read->has_thp = file_exists(root, "sys/kernel/mm/transparent_hugepage/enabled");
