@@ -121,7 +121,8 @@ const struct option option_table[OPTION_COUNT] = {
 		.summary = "start a pass when releasing",
 		.help = "Writing an order starts nothing in the kernel. A kick does: it allocates "
 			"and "
-			"frees one block of up to 4 MiB by a packet socket (CAP_NET_RAW).",
+			"frees one block of at least the release order (4 MiB at order 9 with "
+			"4 KiB pages) by a packet socket (CAP_NET_RAW).",
 		.reloadable = true,
 	},
 	{

@@ -303,6 +303,18 @@ int topology_read(int root, struct topology *topology, struct errmsg *err)
 	return 0;
 }
 
+uint32_t topology_pcp_orders(const struct topology *topology)
+{
+	uint32_t mask = 1;
+
+	if (topology->kernel_version >= 5013) {
+		mask = 0xf;
+		if (topology->has_thp)
+			mask |= 1U << topology->pageblock_order;
+	}
+	return mask;
+}
+
 uint64_t topology_online_pages(const struct topology *topology)
 {
 	uint64_t pages = 0;
