@@ -141,7 +141,9 @@ const struct option option_table[OPTION_COUNT] = {
 		.help = "Linux 5.14 and later; a block of order N is 2^N pages. \"pageblock\" is "
 			"the "
 			"kernel's own default (9, 2 MiB, on x86-64), \"highest\" the highest order "
-			"of its allocator (10 on most kernels).",
+			"of its allocator (10 on most kernels). With pages of 64 KiB a pageblock "
+			"is 512 MiB, order 13, and the balloon's own default is 5: set "
+			"order.floor and threshold.order to 5 there.",
 	},
 	{
 		.name = "order.floor",
