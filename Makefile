@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # make           sluiced and sluice in build/
-# make static    the same as one static pair in build/static/, for microVMs and initramfs
+# make static    the same as one static pair in build/static/, for microVMs and initramfs;
+#                CROSS=aarch64-linux-gnu: for that machine, in build/aarch64-linux-gnu/static/,
+#                with libraries out of SYSROOT if that is set
 # make install   into $(DESTDIR)$(prefix)
 # make check     every test; make demo shows it working in a real guest
 # make deps      installs the Debian packages that all this needs (as root)
@@ -9,7 +11,7 @@
 # V=1 shows the commands.
 
 VERSION := $(shell cat VERSION)
-B       := build
+B       := build$(addprefix /,$(CROSS))
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@printf '  %-8s %s\n' $(1) $(2))
 
@@ -23,16 +25,27 @@ unitdir    ?= $(if $(filter /usr,$(prefix)),/lib/systemd/system,$(prefix)/lib/sy
 CLANG      ?= clang
 BPFTOOL    ?= $(or $(shell command -v bpftool),/usr/sbin/bpftool)
 SCDOC      ?= scdoc
+STRIP      ?= strip
 PKG_CONFIG ?= pkg-config
+
+ifneq ($(CROSS),)
+ifneq ($(filter-out static $(B)/static/%,$(or $(MAKECMDGOALS),all)),)
+$(error CROSS=$(CROSS) is for "make static" and $(B)/static/*; the rest runs what it builds)
+endif
+CC    := $(CROSS)-gcc
+AR    := $(CROSS)-ar
+STRIP := $(CROSS)-strip
+endif
 
 WARNINGS := -Wall -Wextra -Wformat=2 -Wconversion -Wshadow -Wstrict-prototypes \
             -Wmissing-prototypes -Wvla -Werror
 CFLAGS   ?= -O2 -g
-ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I$(B)/gen -isystem $(B)/bpf $(CFLAGS)
+ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I$(B)/gen -isystem $(B)/bpf \
+             $(patsubst %,-isystem %/usr/include,$(SYSROOT)) $(CFLAGS)
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 
 LIBS        := -lbpf -lelf -lz -lconfig -ljansson -lm
-STATIC_LIBS := -lbpf -lelf -lz -lconfig -ljansson -lm
+STATIC_LIBS := $(patsubst %,-L%/usr/lib/$(CROSS),$(SYSROOT)) -lbpf -lelf -lz -lconfig -ljansson -lm
 
 LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c))
 DAEMON_SRC := $(sort $(wildcard src/daemon/*.c))
@@ -55,13 +68,15 @@ $(B)/gen/sluice/version.h: VERSION Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)printf '/* made from VERSION */\n#define SLUICE_VERSION "%s"\n' '$(VERSION)' > $@
 
-BPF_ARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+# Types of the kernel's headers (asm/types.h) that are the same on all machines with 64 bits; the
+# programs know the machine by CO-RE alone, and no __TARGET_ARCH_* since they read no registers.
+ASM_INCLUDE := $(if $(CROSS),/usr/$(CROSS)/include,/usr/include/$(shell $(CC) -print-multiarch))
 
 $(B)/bpf/sluice.bpf.o: $(BPF_SRC)
 	$(call say,BPF,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -g -O2 -target bpf -mcpu=v3 -ffreestanding -Wall -Wextra -Werror \
-		-Iinclude -Ibpf -idirafter /usr/include/$(BPF_ARCH) -c bpf/sluice.bpf.c -o $@
+		-Iinclude -Ibpf -idirafter $(ASM_INCLUDE) -c bpf/sluice.bpf.c -o $@
 
 $(B)/bpf/sluice.skel.h: $(B)/bpf/sluice.bpf.o
 	$(call say,SKEL,$@)
@@ -98,7 +113,7 @@ $(B)/static/%:
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -static $(CFLAGS) $(LDFLAGS) -o $@ $^ $(if $(filter %.a,$^),$(STATIC_LIBS))
-	$(Q)strip --strip-debug $@
+	$(Q)$(STRIP) --strip-debug $@
 
 $(B)/bigmap: $(call objects,tests/bench/bigmap.c) $(B)/libsluice.a
 	$(call say,LD,$@)

@@ -30,6 +30,7 @@ JOBS = "-j2"
 BUILD_SECONDS = 900
 TEST_SECONDS = 600
 VM_SECONDS = 3000
+ARM64_SECONDS = 1200  # usually 80, but it builds and may download
 
 OUTCOME = re.compile(r"(not )?ok\b *\d*(?: +-)? *(.*)")
 SKIP = re.compile(r"(.*?) *# *SKIP\b *(.*)", re.IGNORECASE)
@@ -316,6 +317,7 @@ def live(step: Step) -> None:
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
     run_tap(step, "matrix", sys.executable, "tests/vm/matrix.py", timeout=VM_SECONDS)
+    run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 
 
 STEPS: dict[str, Callable[[Step], None]] = {

@@ -15,8 +15,11 @@ check='libcmocka-dev python3 git clang-format clang-tidy cppcheck'
 live='strace'
 # guests: their kernels are Debian packages of other suites, verified against the archive's keys
 vm='qemu-system-x86 busybox-static dpkg apt debian-archive-keyring ca-certificates'
+# the same for arm64; its libraries are unpacked by tests/vm/sysroot.py and not installed, so that
+# no second architecture is added to this machine
+arm64='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 
-needed="$build $check $live $vm"
+needed="$build $check $live $vm $arm64"
 # shellcheck disable=SC2016,SC2086 # dpkg-query expands the one, the other is a list of words
 installed=" $(dpkg-query -W -f='${db:Status-Status}=${Package} ' $needed 2>/dev/null)" || true
 missing=

@@ -48,6 +48,14 @@ void reporting_read(int root, const struct topology *topology, struct reporting 
  */
 int reporting_usable(const struct reporting *reporting, struct errmsg *err);
 
+/*
+ * The order limit in force: from this order on a free starts a pass. Without a
+ * knob, or before a driver has set it, the kernel's default, pageblock order
+ * (PAGE_REPORTING_MIN_ORDER until 5.13).
+ */
+unsigned int reporting_order_limit(const struct reporting *reporting,
+				   const struct topology *topology);
+
 const char *reporting_backend_name(enum reporting_backend backend);
 
 #endif

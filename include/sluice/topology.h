@@ -92,6 +92,13 @@ bool topology_same_sections(int root, const struct topology *topology);
  */
 int zones_read_text(int root, struct sluice_zone_info *zones, unsigned int *nr, struct errmsg *err);
 
+/*
+ * Orders whose frees go to per-CPU lists, bit N for order N, pcp_allowed_order()
+ * in mm/page_alloc.c: order 0 alone until 5.12; 0..PAGE_ALLOC_COSTLY_ORDER and
+ * the THP order since 5.13.
+ */
+uint32_t topology_pcp_orders(const struct topology *topology);
+
 /* Pages of the sections that are online. */
 uint64_t topology_online_pages(const struct topology *topology);
 

@@ -10,16 +10,32 @@
 #include "sluice/kick.h"
 #include "sluice/units.h"
 
-#define BLOCK_MAX (4 * MIB)
-
-size_t kick_block_size(size_t page_size, int highest_order)
+/* Whether a free of this order goes straight to the buddy lists, at a price worth paying. */
+static bool can_kick(const struct topology *topology, unsigned int order)
 {
-	size_t size = page_size;
-	int order;
+	return !(topology_pcp_orders(topology) >> order & 1) &&
+	       topology->page_size << order <= KICK_MAX_BYTES;
+}
 
-	for (order = 0; order < highest_order && size < BLOCK_MAX; order++)
-		size *= 2;
-	return size;
+int kick_block_size(const struct topology *topology, unsigned int order_limit, size_t *ret,
+		    struct errmsg *err)
+{
+	const unsigned int highest = topology->highest_order;
+	unsigned int order = order_limit < highest ? order_limit : highest;
+
+	while (order <= highest && !can_kick(topology, order))
+		order++;
+	if (order <= highest) {
+		*ret = topology->page_size << order;
+		return 0;
+	}
+	for (order = highest; order && !can_kick(topology, order);)
+		order--;
+	errmsg_set(err, -ERANGE,
+		   "no kick starts a pass at order limit %u on this kernel, only up to %u: "
+		   "set threshold.order and order.floor to %u or less",
+		   order_limit, order, order);
+	return -ERANGE;
 }
 
 /* Returns the descriptor or -errno. Protocol 0: the socket never sees a packet. */
@@ -104,4 +120,13 @@ int kick_send(size_t block_size, struct errmsg *err)
 	/* This frees the block, before it returns (packet_release()). */
 	close(fd);
 	return code;
+}
+
+int kick_at(const struct topology *topology, unsigned int order_limit, struct errmsg *err)
+{
+	size_t size;
+	int rc;
+
+	rc = kick_block_size(topology, order_limit, &size, err);
+	return rc ? rc : kick_send(size, err);
 }

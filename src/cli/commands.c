@@ -29,7 +29,8 @@ const struct command commands[] = {
 	{ "check", "[FILE]", "check a configuration file; every error at once",
 	  "Errors go to standard error as file:line: name: value: what is allowed.", run_check },
 	{ "kick", "", "make the kernel look for memory to report, once",
-	  "Allocates and frees one 4 MiB packet ring; a pass follows after the kernel's delay if "
+	  "Allocates and frees a packet ring of one block; a pass follows after the kernel's delay "
+	  "if "
 	  "something can be reported at the order limit.",
 	  run_kick },
 	{ "restore", "", "give every knob its old value back",

@@ -104,16 +104,21 @@ static void find_knobs(struct findings *findings, const struct reporting *report
 		     "no page_reporting_delay_ms before Linux 7.3: passes are 2 s apart");
 }
 
-static void find_kick(struct findings *findings)
+static void find_kick(struct findings *findings, const struct reporting *reporting,
+		      const struct topology *topology)
 {
+	const unsigned int limit = reporting_order_limit(reporting, topology);
 	struct errmsg err = { 0 };
+	char text[UNITS_TEXT];
+	size_t size;
 
-	if (kick_probe(&err) < 0)
+	if (kick_probe(&err) < 0 || kick_block_size(topology, limit, &size, &err) < 0)
 		find(findings, "kick", "kick", false, "%s", err.text);
 	else
 		find(findings, "kick", "kick", true,
-		     "packet ring; mainline has no other way to start a pass (no ioctl, no trigger "
-		     "file)");
+		     "packet ring of %s at order limit %u; mainline has no other way to start a "
+		     "pass (no ioctl, no trigger file)",
+		     format_size(size, text), limit);
 }
 
 static void find_observing(struct findings *findings)
@@ -191,7 +196,7 @@ int run_probe(const struct cli *cli, int argc, char **argv)
 	close(root);
 	find_reporting(&findings, &reporting);
 	find_knobs(&findings, &reporting, &topology);
-	find_kick(&findings);
+	find_kick(&findings, &reporting, &topology);
 	find_observing(&findings);
 	if (cli->json) {
 		json = findings_json(&findings, &reporting, kernel.release);

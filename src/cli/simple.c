@@ -86,8 +86,7 @@ static int kick_alone(struct errmsg *err, uint64_t *pass_in_ms)
 		rc = reporting_usable(&reporting, err);
 	}
 	if (!rc)
-		rc = kick_send(kick_block_size(topology.page_size, (int)topology.highest_order),
-			       err);
+		rc = kick_at(&topology, reporting_order_limit(&reporting, &topology), err);
 	close(root);
 	return rc;
 }

@@ -134,7 +134,8 @@ const struct option option_table[OPTION_COUNT] = {
 		.summary = "start a pass when releasing",
 		.help = "Writing an order starts nothing in the kernel. A kick does: it allocates "
 			"and "
-			"frees one block of up to 4 MiB by a packet socket (CAP_NET_RAW).",
+			"frees one block of at least the release order (4 MiB at order 9 with "
+			"4 KiB pages) by a packet socket (CAP_NET_RAW).",
 		.reloadable = true,
 	},
 	{
@@ -153,7 +154,9 @@ const struct option option_table[OPTION_COUNT] = {
 		.help = "Linux 5.14 and later; a block of order N is 2^N pages. \"pageblock\" is "
 			"the "
 			"kernel's own default (9, 2 MiB, on x86-64), \"highest\" the highest order "
-			"of its allocator (10 on most kernels).",
+			"of its allocator (10 on most kernels). With pages of 64 KiB a pageblock "
+			"is 512 MiB, order 13, and the balloon's own default is 5: set "
+			"order.floor and threshold.order to 5 there.",
 	},
 	{
 		.name = "order.floor",

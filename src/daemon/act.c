@@ -58,6 +58,15 @@ void act_let_go(struct daemon *daemon, const char *reason)
 	daemon->policy = (struct policy_state){ 0 };
 }
 
+/* The same trouble comes back with every decision: it is logged once. */
+static void complain(struct daemon *daemon, const struct errmsg *err)
+{
+	if (!strcmp(daemon->trouble, err->text))
+		return;
+	log_error("%s", err->text);
+	snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", err->text);
+}
+
 /* One knob; a foreign write ends our control, other trouble is logged once. */
 static int turn(struct daemon *daemon, const char *path, int64_t value)
 {
@@ -70,9 +79,8 @@ static int turn(struct daemon *daemon, const char *path, int64_t value)
 	if (rc == -EBUSY) {
 		log_warn("%s; sluice lets go of it until the next reload", err.text);
 		act_let_go(daemon, err.text);
-	} else if (strcmp(daemon->trouble, err.text)) {
-		log_error("%s", err.text);
-		snprintf(daemon->trouble, sizeof(daemon->trouble), "%s", err.text);
+	} else {
+		complain(daemon, &err);
 	}
 	return rc;
 }
@@ -80,9 +88,11 @@ static int turn(struct daemon *daemon, const char *path, int64_t value)
 int act_kick(struct daemon *daemon, struct errmsg *err)
 {
 	const struct topology *topology = observer_topology(daemon->observer);
+	struct reporting now; /* the limit may have been written since the last decision */
 	int rc;
 
-	rc = kick_send(kick_block_size(topology->page_size, (int)topology->highest_order), err);
+	reporting_read(daemon->root, topology, &now);
+	rc = kick_at(topology, reporting_order_limit(&now, topology), err);
 	if (!rc)
 		daemon->tally.kicks++;
 	return rc;
@@ -101,5 +111,5 @@ void act(struct daemon *daemon, const struct decision *decision)
 	if (daemon->reporting.has_order && turn(daemon, KNOB_REPORTING_ORDER, decision->order) < 0)
 		return;
 	if (decision->kick && act_kick(daemon, &err) < 0)
-		log_error("%s", err.text);
+		complain(daemon, &err);
 }

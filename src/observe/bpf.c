@@ -56,23 +56,6 @@ static bool syscall_programs_work(void)
 	return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SYSCALL, NULL) == 1;
 }
 
-/*
- * Orders whose frees go to per-CPU lists, pcp_allowed_order() in
- * mm/page_alloc.c: order 0 alone until 5.12; 0..PAGE_ALLOC_COSTLY_ORDER and the
- * THP order since 5.13.
- */
-static uint32_t pcp_orders(const struct topology *topology)
-{
-	uint32_t mask = 1;
-
-	if (topology->kernel_version >= 5013) {
-		mask = 0xf;
-		if (topology->has_thp)
-			mask |= 1U << topology->pageblock_order;
-	}
-	return mask;
-}
-
 /* mm_compaction_fast_isolate_freepages came with 6.5. */
 static bool has_fast_isolate(const struct topology *topology)
 {
@@ -87,7 +70,7 @@ static void configure(struct sluice_bpf *skel, const struct topology *topology,
 	skel->rodata->section_order = topology->section_order;
 	skel->rodata->nr_sections = topology->nr_sections;
 	skel->rodata->own_tgid = (uint32_t)getpid();
-	skel->rodata->pcp_orders = pcp_orders(topology);
+	skel->rodata->pcp_orders = topology_pcp_orders(topology);
 	skel->rodata->read_in_place = wants->in_place;
 	/* 6.10 emits mm_page_alloc_extfrag behind the removal, before that ahead of it */
 	skel->rodata->extfrag_removes = topology->kernel_version >= 6010;

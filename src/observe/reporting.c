@@ -118,6 +118,14 @@ int reporting_usable(const struct reporting *reporting, struct errmsg *err)
 	return 0;
 }
 
+unsigned int reporting_order_limit(const struct reporting *reporting,
+				   const struct topology *topology)
+{
+	if (!reporting->has_order || reporting->order < 0)
+		return topology->pageblock_order;
+	return (unsigned int)reporting->order;
+}
+
 const char *reporting_backend_name(enum reporting_backend backend)
 {
 	static const char *const names[] = {

@@ -397,7 +397,6 @@ bool topology_is_current(int root, const struct topology *topology,
 
 	if (!same_nodes(root, topology))
 		return false;
-
 	for (unsigned int i = 0; i < topology->nr_zones; i++)
 		known += topology->zones[i].present_pages;
 	for (unsigned int i = 0; i < nr; i++) {
@@ -427,6 +426,18 @@ bool topology_same_sections(int root, const struct topology *topology)
 	       !memcmp(now->online, topology->online, now->nr_ranges * sizeof(now->online[0]));
 	free(now);
 	return same;
+}
+
+uint32_t topology_pcp_orders(const struct topology *topology)
+{
+	uint32_t mask = 1;
+
+	if (topology->kernel_version >= 5013) {
+		mask = 0xf;
+		if (topology->has_thp)
+			mask |= 1U << topology->pageblock_order;
+	}
+	return mask;
 }
 
 uint64_t topology_online_pages(const struct topology *topology)

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -95,26 +96,92 @@ static void assert_contains(const char *text, const char *part)
 		fail_msg("\"%s\" does not contain \"%s\"", text, part);
 }
 
+#define X86    .page_size = 4096, .pageblock_order = 9, .highest_order = 10
+#define ARM16K .page_size = 16384, .pageblock_order = 11, .highest_order = 11
+#define ARM64K .page_size = 65536, .pageblock_order = 13, .highest_order = 13
+
 static const struct {
-	size_t page_size;
-	int highest_order;
-	size_t block_size;
+	struct topology topology;
+	unsigned int order_limit;
+	size_t block_size;	/* 0: out of reach */
+	unsigned int reachable; /* then, the highest limit that is not */
 } sizes[] = {
-	{ 4096, 10, 4 << 20 },				/* x86 and most arm64 */
-	{ 4096, 9, 2 << 20 },	{ 4096, 12, 4 << 20 },	/* CONFIG_ARCH_FORCE_MAX_ORDER */
-	{ 16384, 11, 4 << 20 }, { 65536, 13, 4 << 20 }, /* arm64, 64 KiB pages */
-	{ 65536, 5, 2 << 20 },	{ 4096, 0, 4096 },
-	{ 4096, -1, 4096 },	{ 4096, INT_MAX, 4 << 20 },
+	/* order 9 is a THP's, and 0 to 3 have per-CPU lists as well */
+	{ { X86, .kernel_version = 6012, .has_thp = true }, 9, 4 << 20, 0 },
+	{ { X86, .kernel_version = 6012, .has_thp = true }, 10, 4 << 20, 0 },
+	{ { X86, .kernel_version = 6012, .has_thp = true }, 8, 1 << 20, 0 },
+	{ { X86, .kernel_version = 6012, .has_thp = true }, 4, 64 << 10, 0 },
+	{ { X86, .kernel_version = 6012, .has_thp = true }, 3, 64 << 10, 0 },
+	{ { X86, .kernel_version = 6012, .has_thp = true }, 0, 64 << 10, 0 },
+	/* off */
+	{ { X86, .kernel_version = 6001, .has_thp = true }, 11, 4 << 20, 0 },
+	{ { X86, .kernel_version = 6001, .has_thp = true }, UINT_MAX, 4 << 20, 0 },
+	{ { X86, .kernel_version = 6001 }, 9, 2 << 20, 0 },
+	/* order 0 alone has per-CPU lists */
+	{ { X86, .kernel_version = 5010, .has_thp = true }, 9, 2 << 20, 0 },
+	{ { X86, .kernel_version = 5012, .has_thp = true }, 0, 8192, 0 },
+	/* CONFIG_ARCH_FORCE_MAX_ORDER */
+	{ { .page_size = 4096,
+	    .pageblock_order = 9,
+	    .highest_order = 12,
+	    .kernel_version = 6012,
+	    .has_thp = true },
+	  12,
+	  16 << 20,
+	  0 },
+	/* a THP is the largest extent */
+	{ { ARM16K, .kernel_version = 6012, .has_thp = true }, 11, 0, 10 },
+	{ { ARM16K, .kernel_version = 6012, .has_thp = true }, 12, 0, 10 },
+	{ { ARM16K, .kernel_version = 6012, .has_thp = true }, 10, 16 << 20, 0 },
+	{ { ARM16K, .kernel_version = 6012, .has_thp = true }, 8, 4 << 20, 0 },
+	{ { ARM16K, .kernel_version = 6012 }, 11, 32 << 20, 0 },
+	/* from order 10 on a block is larger than a kick is worth */
+	{ { ARM64K, .kernel_version = 6012, .has_thp = true }, 5, 2 << 20, 0 },
+	{ { ARM64K, .kernel_version = 6012, .has_thp = true }, 9, 32 << 20, 0 },
+	{ { ARM64K, .kernel_version = 6012, .has_thp = true }, 10, 0, 9 },
+	{ { ARM64K, .kernel_version = 6012, .has_thp = true }, 13, 0, 9 },
+	{ { ARM64K, .kernel_version = 6012, .has_thp = true }, 14, 0, 9 },
 };
 
 static void test_block_size(void **state)
 {
-	size_t i;
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct errmsg err = { "" };
+		size_t size = 0;
+		char words[64];
+		int rc;
+
+		rc = kick_block_size(&sizes[i].topology, sizes[i].order_limit, &size, &err);
+		assert_int_equal(rc, sizes[i].block_size ? 0 : -ERANGE);
+		assert_int_equal(size, sizes[i].block_size);
+		if (!rc)
+			continue;
+		snprintf(words, sizeof(words), "at order limit %u on", sizes[i].order_limit);
+		assert_contains(err.text, words);
+		snprintf(words, sizeof(words), "only up to %u: set threshold.order",
+			 sizes[i].reachable);
+		assert_contains(err.text, words);
+		/* what it says is so */
+		assert_int_equal(
+			kick_block_size(&sizes[i].topology, sizes[i].reachable, &size, NULL), 0);
+		assert_int_equal(
+			kick_block_size(&sizes[i].topology, sizes[i].reachable + 1, &size, NULL),
+			-ERANGE);
+	}
+}
+
+static void test_kick_at(void **state)
+{
+	const struct topology x86 = { X86, .kernel_version = 6012, .has_thp = true };
+	const struct topology arm16k = { ARM16K, .kernel_version = 6012, .has_thp = true };
 
 	(void)state;
-	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-		assert_int_equal(kick_block_size(sizes[i].page_size, sizes[i].highest_order),
-				 sizes[i].block_size);
+	assert_int_equal(kick_at(&arm16k, 11, NULL), -ERANGE);
+	assert_string_equal(calls.trace, "");
+	assert_int_equal(kick_at(&x86, 9, NULL), 0);
+	assert_string_equal(calls.trace, "orc");
+	assert_int_equal(calls.request.tp_block_size, 4 << 20);
 }
 
 /* The checks of packet_set_ring(), net/packet/af_packet.c; the same from 5.10 on. */
@@ -252,6 +319,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_block_size, reset),
+		cmocka_unit_test_setup(test_kick_at, reset),
 		cmocka_unit_test_setup(test_ring, reset),
 		cmocka_unit_test_setup(test_bad_block_size, reset),
 		cmocka_unit_test_setup(test_no_socket, reset),

@@ -537,6 +537,28 @@ static void test_strange_trees(void **state)
 	assert_true(reporting.feature_reporting);
 }
 
+/* The limit in force, on a kernel with pageblocks of order 13. */
+static void test_order_limit(void **state)
+{
+	const struct topology topology = { .pageblock_order = 13 };
+	static const struct {
+		struct reporting reporting;
+		unsigned int limit;
+	} rows[] = {
+		{ { .has_order = false, .order = -1 }, 13 }, /* until 5.13 */
+		{ { .has_order = true, .order = -1 }, 13 },  /* no driver has registered */
+		{ { .has_order = true, .order = 0 }, 0 },
+		{ { .has_order = true, .order = 5 }, 5 },
+		{ { .has_order = true, .order = 14 }, 14 }, /* off */
+		{ { .has_order = true, .order = UINT32_MAX }, UINT32_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_int_equal(reporting_order_limit(&rows[i].reporting, &topology),
+				 rows[i].limit);
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -551,6 +573,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_guests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_features, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_strange_trees, setup, teardown),
+		cmocka_unit_test(test_order_limit),
 		cmocka_unit_test(test_names),
 	};
 

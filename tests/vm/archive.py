@@ -36,9 +36,9 @@ Dir::Etc::sourcelist "{top}/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architecture "amd64";
+APT::Architecture "{architecture}";
 #clear APT::Architectures;
-APT::Architectures {{ "amd64"; }};
+APT::Architectures {{ "{architecture}"; }};
 // The user _apt cannot enter a cache below somebody's home directory.
 APT::Sandbox::User "root";
 // Without this a failed download of an index is a warning and the exit status 0.
@@ -75,9 +75,10 @@ class _Stanza:
 class Archive:
     """Some suites of the Debian archive, with apt's state below `top`."""
 
-    def __init__(self, top: Path, suites: Sequence[str]) -> None:
+    def __init__(self, top: Path, suites: Sequence[str], architecture: str) -> None:
         self._top = top.absolute()
         self._suites = suites
+        self._architecture = architecture
         self._conf = self._top / "apt.conf"
 
     def update(self) -> None:
@@ -101,7 +102,8 @@ class Archive:
         An image may be offered before its modules (or the other way round) while the parts
         pass through the archive, hence the search downwards from the newest.
         """
-        pattern = re.compile(rf"linux-image-{re.escape(series)}(?:[.+-]\S*)?-cloud-amd64")
+        pattern = re.compile(rf"linux-image-{re.escape(series)}(?:[.+-]\S*)?"
+                             rf"-cloud-{self._architecture}")
         names = self._apt("apt-cache", "pkgnames", f"linux-image-{series}").split()
         images = [name for name in names if pattern.fullmatch(name)]
         if not images:
@@ -115,6 +117,11 @@ class Archive:
             except ArchiveError as error:
                 problems.append(str(error))
         raise ArchiveError(f"no complete cloud kernel {series}: {'; '.join(problems)}")
+
+    def newest(self, name: str) -> Package:
+        """The newest version of one package."""
+        return max((stanza.package for stanza in self._show(name)),
+                   key=lambda package: _version_key(package.version))
 
     def download(self, package: Package, into: Path) -> Path:
         """Download one package and check it against the index once more."""
@@ -131,10 +138,16 @@ class Archive:
         for folder in ("state/lists/partial", "cache/archives/partial"):
             (self._top / folder).mkdir(parents=True, exist_ok=True)
         (self._top / "state/status").touch()
-        self._conf.write_text(APT_CONF.format(top=self._top))
+        self._conf.write_text(APT_CONF.format(top=self._top,
+                                              architecture=self._architecture))
         mirror = os.environ.get("SLUICE_MIRROR", DEFAULT_MIRROR).rstrip("/")
-        lines = [_source_line(mirror, suite) for suite in self._suites]
+        lines = [self._source_line(mirror, suite) for suite in self._suites]
         (self._top / "sources.list").write_text("".join(lines))
+
+    def _source_line(self, mirror: str, suite: str) -> str:
+        folder = "debian-security" if suite.endswith("-security") else "debian"
+        options = f"arch={self._architecture} signed-by={KEYRING}"
+        return f"deb [{options}] {mirror}/{folder} {suite} main\n"
 
     def _parts(self, stanza: _Stanza) -> list[Package]:
         parts = {stanza.package: None}
@@ -158,11 +171,6 @@ class Archive:
         if done.returncode != 0:
             raise ArchiveError(_explain(f"{tool} {arguments[0]}", done.stderr))
         return done.stdout
-
-
-def _source_line(mirror: str, suite: str) -> str:
-    folder = "debian-security" if suite.endswith("-security") else "debian"
-    return f"deb [arch=amd64 signed-by={KEYRING}] {mirror}/{folder} {suite} main\n"
 
 
 def _explain(what: str, stderr: str) -> str:

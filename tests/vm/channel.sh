@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Guest side of the command channel on ttyS1, see channel.py for the host side.
+# Guest side of the command channel on /dev/channel, see channel.py for the host side.
 #
 #   host:   ID TIMEOUT COMMAND-IN-BASE64 newline
 #   guest:  ID STATUS SIZE MD5 newline, then SIZE bytes of output (stdout and stderr)
@@ -37,7 +37,7 @@ mkfifo "$state/idle"
 cd /root || exit
 export HOME=/root
 
-exec </dev/ttyS1 >/dev/ttyS1
+exec </dev/channel >/dev/channel
 stty raw -echo clocal
 echo "ready $(uname -r)"
 serve

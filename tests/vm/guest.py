@@ -24,22 +24,15 @@ import initramfs
 import process
 from channel import Channel, ChannelError, Result
 from kernels import Kernel
+from machine import BUILD, MACHINES
 
 T = TypeVar("T")
 Balloon = Literal["reporting", "no-reporting"] | None
 
-QEMU = "qemu-system-x86_64"
-BUILD = Path(__file__).absolute().parents[2] / "build"
 MIB = 1024 * 1024
 
 # A panic or an oops ends QEMU (-no-reboot) and so cannot pass unnoticed.
-CMDLINE = "console=ttyS0 panic=-1 oops=panic"
-# One host thread for all CPUs: with a thread each, QEMU 7.2 now and then runs code that another
-# CPU has patched meanwhile, which the guest takes for a stray breakpoint ("Oops: int3"), and every
-# attached tracepoint patches code.  It costs a boot less than a second.  cmpxchg16b is left out
-# because 6.12 was seen to crash on it.  The buffer for translated code is limited because its
-# default, up to 1 GiB, could be mistaken for the guest's memory.
-CPU = ("-accel", "tcg,thread=single,tb-size=256", "-cpu", "max,cx16=off")
+CMDLINE = "panic=-1 oops=panic"
 
 RUN_TIMEOUT = 60.0
 BOOT_TIMEOUT = 180.0
@@ -78,7 +71,9 @@ class Guest:
         self._files = dict(files or {})
         for program in programs:
             self._files.update(initramfs.dynamic_program(program))
-        self._cmdline = f"{CMDLINE} {cmdline}".strip()
+        self._machine = MACHINES[kernel.architecture]
+        ports = f"console={self._machine.console} channel={self._machine.channel}"
+        self._cmdline = f"{ports} {CMDLINE} {cmdline}".strip()
         self._qemu_args = list(qemu_args)
         self._build = build
         self._qemu: subprocess.Popen[bytes] | None = None
@@ -215,16 +210,16 @@ class Guest:
 
     def _command(self, image: Path, channel_fd: int) -> list[str]:
         return [
-            QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *CPU,
-            "-machine", "q35,memory-backend=ram",
+            self._machine.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            *self._machine.options(memory_backend="ram"),
             "-object", f"memory-backend-ram,id=ram,size={self.memory_mib}M",
             "-m", str(self.memory_mib), "-smp", str(self.cpus),
             "-kernel", str(self.kernel.vmlinuz), "-initrd", str(image),
             "-append", self._cmdline,
             "-chardev", f"file,id=console,path={self.folder / 'console.log'}",
-            "-device", "isa-serial,chardev=console",
+            "-serial", "chardev:console",
             "-chardev", f"socket,id=channel,fd={channel_fd}",
-            "-device", "isa-serial,chardev=channel",
+            "-device", f"{self._machine.channel_device},chardev=channel",
             *_balloon_device(self.balloon), *self._qemu_args]
 
     def _ended(self, pid: int) -> tuple[int] | None:

@@ -9,9 +9,10 @@ export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 # A guest that is not what the tests expect must not come up at all.
 die() {
 	echo "init: $*"
-	poweroff -f
+	/bin/busybox poweroff -f
 }
 
+/bin/busybox --install -s /bin || die "cannot install busybox"
 mount -t proc proc /proc || die "cannot mount /proc"
 mount -t sysfs sysfs /sys || die "cannot mount /sys"
 mount -t devtmpfs devtmpfs /dev || die "cannot mount /dev"
@@ -23,6 +24,10 @@ ip link set lo up || die "cannot bring lo up"
 while read -r module; do
 	insmod "$module" || die "cannot load $module"
 done </modules/order
+
+# "channel=" on the kernel's command line names the serial port: the kernel hands us what it does
+# not know itself as environment
+ln -s "${channel:?}" /dev/channel || die "no channel"
 
 echo '::once:/sbin/channel' >/etc/inittab
 exec init

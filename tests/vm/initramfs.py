@@ -14,7 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import modules
+import sysroot
 from kernels import Kernel
+from machine import MACHINES
 
 HERE = Path(__file__).parent
 BUSYBOX = Path("/bin/busybox")
@@ -38,10 +40,6 @@ class Cpio:
     def add_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Add a regular file; the last one of a name wins."""
         self._add(path, stat.S_IFREG | mode, content)
-
-    def add_link(self, path: str, target: str) -> None:
-        """Add a symbolic link."""
-        self._add(path, stat.S_IFLNK | 0o777, target.encode())
 
     def add_character_device(self, path: str, number: tuple[int, int]) -> None:
         """Add a character device with a (major, minor) number."""
@@ -90,7 +88,7 @@ def build(kernel: Kernel, target: Path, files: Mapping[str, Path]) -> Path:
     for folder in FOLDERS:
         archive.add_folder(folder)
     archive.add_character_device("/dev/console", CONSOLE)
-    _add_busybox(archive)
+    archive.add_file("/bin/busybox", _busybox(kernel.architecture).read_bytes(), 0o755)
     _add_modules(archive, kernel)
     for name in ("init", "channel", "supervise"):
         place = "/init" if name == "init" else f"/sbin/{name}"
@@ -113,14 +111,12 @@ def dynamic_program(program: Path) -> dict[str, Path]:
     return {path: Path(path) for path in paths}
 
 
-def _add_busybox(archive: Cpio) -> None:
+def _busybox(architecture: str) -> Path:
+    if MACHINES[architecture].triplet:
+        return sysroot.fetch(architecture) / "bin" / "busybox"
     if not BUSYBOX.exists():
         raise InitramfsError(f"'{BUSYBOX}' is missing (Debian package busybox-static)")
-    archive.add_file(str(BUSYBOX), BUSYBOX.read_bytes(), 0o755)
-    applets = subprocess.run([BUSYBOX, "--list"], text=True, capture_output=True, check=True)
-    for applet in applets.stdout.split():
-        if applet != BUSYBOX.name:
-            archive.add_link(f"/bin/{applet}", BUSYBOX.name)
+    return BUSYBOX
 
 
 def _add_modules(archive: Cpio, kernel: Kernel) -> None:

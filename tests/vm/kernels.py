@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The Debian kernels that the guests of the tests run.
 
-Each name stands for the newest amd64 cloud kernel of a series in some suites of the archive.
+Each name stands for the newest cloud kernel of a series in some suites of the archive; a name
+without an architecture means amd64.
 It is downloaded once, and only the image and the few modules that a guest needs are kept in
 the cache ($SLUICE_CACHE, else ~/.cache/sluice).  kernels.lock records what was tested: another
 version than the recorded one is used and mentioned, another file of the same version is an
@@ -14,18 +15,16 @@ error.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import fcntl
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cache
 import modules
 from archive import Archive, ArchiveError, Package
 
@@ -38,6 +37,7 @@ SUITES: dict[str, tuple[str, ...]] = {
     "6.18": ("trixie-backports",),
     "7.2": ("sid", "trixie-backports"),
     "7.3": ("experimental", "sid"),
+    "6.12-arm64": ("trixie-security", "trixie"),
 }
 NAMES = tuple(SUITES)
 
@@ -63,6 +63,8 @@ class Kernel:
     """A kernel to boot; `modules` in the order in which they have to be loaded."""
 
     name: str
+    series: str
+    architecture: str
     version: str
     vmlinuz: Path
     modules: list[Path]
@@ -88,20 +90,21 @@ def fetch(name: str) -> Kernel:
 def _get(name: str, ask: bool = False) -> Kernel:
     if name not in SUITES:
         raise KernelError(f"unknown kernel '{name}', known are {', '.join(NAMES)}")
-    with _exclusive(_cache() / "kernels" / f"{name}.flock"):
+    with cache.exclusive(_folder(name).with_name(f"{name}.flock")):
         return _get_alone(name, ask)
 
 
 def _get_alone(name: str, ask: bool) -> Kernel:
     held = _load(name)
-    stamp = _cache() / "apt" / name / "stamp"
+    stamp = cache.top() / "apt" / name / "stamp"
     if held and not ask and _age(stamp) < ASK_AGAIN_SECONDS:
         _say(f"{name}: {held.package_version} from the cache")
         return held
-    archive = Archive(_cache() / "apt" / name, SUITES[name])
+    series, architecture = _parse(name)
+    archive = Archive(cache.top() / "apt" / name, SUITES[name], architecture)
     try:
         archive.update()
-        packages = archive.newest_kernel(name)
+        packages = archive.newest_kernel(series)
         stamp.touch()
         if held and held.packages == packages:
             _say(f"{name}: {held.package_version} from the cache, the archive has the same")
@@ -155,7 +158,7 @@ def _load(name: str) -> Kernel | None:
     if not wanted.exists() or wanted.read_text() != " ".join(WANTED_MODULES):
         return None
     order = [folder / "modules" / file for file in (folder / "order").read_text().split()]
-    return Kernel(name, (folder / "release").read_text(), folder / "vmlinuz", order,
+    return Kernel(name, *_parse(name), (folder / "release").read_text(), folder / "vmlinuz", order,
                   _read_records(folder / "packages")[name])
 
 
@@ -193,13 +196,14 @@ def _write_records(path: Path, records: Records) -> None:
     path.write_text(LOCK_HEADER + "".join(lines))
 
 
-def _cache() -> Path:
-    chosen = os.environ.get("SLUICE_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "sluice"
+def _parse(name: str) -> tuple[str, str]:
+    """Series and architecture that a name stands for."""
+    series, _, architecture = name.partition("-")
+    return series, architecture or "amd64"
 
 
 def _folder(name: str) -> Path:
-    return _cache() / "kernels" / name
+    return cache.top() / "kernels" / name
 
 
 def _age(stamp: Path) -> float:
@@ -211,15 +215,6 @@ def _one(top: Path, *patterns: str) -> Path:
     if len(found) != 1:
         raise KernelError(f"{len(found)} files match {' or '.join(patterns)}, not 1")
     return found[0]
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Two test runs at a time must not unpack the same kernel."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _say(message: str) -> None:

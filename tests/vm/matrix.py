@@ -27,6 +27,7 @@ from tap import Skip, Tap  # noqa: E402
 
 NAMES = ("5.10", "6.1", "6.12", "6.18", "7.2")
 STATIC = BUILD / "static"
+PROGRAMS = ("sluiced", "sluice", "workload", "agree")
 STRACE = Path("/usr/bin/strace")
 CONFIG = "/etc/sluice/sluice.conf"
 ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
@@ -118,7 +119,7 @@ def order_knob(guest: Guest) -> int | None:
 
 def can_switch_off(guest: Guest) -> bool:
     """Whether an order above the highest is taken, which only Linux 5.14 to 6.1 do."""
-    return guest.kernel.name == "6.1"
+    return guest.kernel.series == "6.1"
 
 
 def eligible(hist: dict[str, Any], order: int = BLOCK_ORDER) -> int:
@@ -547,9 +548,9 @@ def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
         tap.check(f"{name}: {what}", check)
 
 
-def files() -> dict[str, Path]:
+def files(static: Path = STATIC) -> dict[str, Path]:
     """What every guest gets."""
-    return {f"/bin/{name}": STATIC / name for name in ("sluiced", "sluice", "workload", "agree")}
+    return {f"/bin/{name}": static / name for name in PROGRAMS}
 
 
 def fetch(name: str, fetched: list[Kernel]) -> str:

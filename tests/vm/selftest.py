@@ -6,6 +6,8 @@ the kernel, and asserts that memory freed in the guest leaves the host; then one
 reporting, whose memory has to stay, and whose panic has to be noticed.
 
     python3 tests/vm/selftest.py [--times N] [--build DIR] [NAME...]
+
+The workload has to be built, for each architecture.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import kernels
 from channel import CommandTimeout, Result
 from guest import BUILD, MIB, Balloon, Guest, GuestDied
 from kernels import Kernel, KernelError
+from machine import MACHINES, Machine
 
 STRACE = Path("/usr/bin/strace")
 REPORTING = "/sys/module/page_reporting/parameters"
@@ -110,9 +113,9 @@ def show(what: str, value: str) -> None:
     print(f"  {what + ':':<16}" + f"\n{'':18}".join(lines), flush=True)
 
 
-def check_reporting_guest(kernel: Kernel, workload: Path, build: Path) -> None:
+def check_reporting_guest(kernel: Kernel, build: Path) -> None:
     """One boot with a balloon that reports."""
-    with boot(kernel, "reporting", workload, build) as guest:
+    with boot(kernel, "reporting", build) as guest:
         show_kernel(guest)
         check_channel(guest)
         check_spawn(guest)
@@ -122,9 +125,9 @@ def check_reporting_guest(kernel: Kernel, workload: Path, build: Path) -> None:
     assert not folder.exists(), f"'{folder}' was left behind"
 
 
-def check_silent_guest(kernel: Kernel, workload: Path, build: Path) -> None:
+def check_silent_guest(kernel: Kernel, build: Path) -> None:
     """One boot with a balloon that does not report, ended by a panic."""
-    guest = boot(kernel, "no-reporting", workload, build)
+    guest = boot(kernel, "no-reporting", build)
     guest.boot()
     try:
         filled = fill_and_free(guest)
@@ -143,10 +146,16 @@ def check_silent_guest(kernel: Kernel, workload: Path, build: Path) -> None:
         guest.remove_folder()
 
 
-def boot(kernel: Kernel, balloon: Balloon, workload: Path, build: Path) -> Guest:
+def boot(kernel: Kernel, balloon: Balloon, build: Path) -> Guest:
     """A guest with what the checks need, not started yet."""
-    return Guest(kernel, balloon=balloon, files={"/bin/workload": workload}, programs=[STRACE],
-                 build=build)
+    machine = MACHINES[kernel.architecture]
+    return Guest(kernel, balloon=balloon, files={"/bin/workload": workload(machine, build)},
+                 programs=[] if machine.triplet else [STRACE], build=build)
+
+
+def workload(machine: Machine, build: Path) -> Path:
+    """The program that uses memory in the guest."""
+    return machine.static(build.absolute()) / "workload"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -161,10 +170,6 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     """Run all checks; a kernel that cannot be had is skipped loudly."""
     arguments = parse_arguments()
-    workload = arguments.build.absolute() / "static" / "workload"
-    if not workload.exists():
-        print(f"selftest: '{workload}' is missing, build it first", file=sys.stderr)
-        return 1
     tested = 0
     for name in arguments.names or kernels.NAMES:
         try:
@@ -174,8 +179,8 @@ def main() -> int:
             continue
         print(f"{name}: {kernel.version}, package {kernel.package_version}", flush=True)
         for _ in range(arguments.times):
-            check_reporting_guest(kernel, workload, arguments.build)
-        check_silent_guest(kernel, workload, arguments.build)
+            check_reporting_guest(kernel, arguments.build)
+        check_silent_guest(kernel, arguments.build)
         tested += 1
     return 0 if tested else 1
 
