@@ -47,7 +47,7 @@ HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 LIBS        := -lbpf -lelf -lz -lconfig -ljansson -lm
 STATIC_LIBS := $(patsubst %,-L%/usr/lib/$(CROSS),$(SYSROOT)) -lbpf -lelf -lz -lconfig -ljansson -lm
 
-LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c))
+LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c src/extents/*.c))
 DAEMON_SRC := $(sort $(wildcard src/daemon/*.c))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 BPF_SRC    := $(sort $(wildcard bpf/*)) include/sluice/bpf_shared.h
@@ -90,7 +90,7 @@ $(B)/obj/%.o: %.c $(B)/gen/sluice/version.h | $(B)/bpf/sluice.skel.h
 	$(Q)$(CC) $(ALL_CFLAGS) $(HARDEN) -MMD -MP -c $< -o $@
 
 # -MMD leaves out what -isystem brings
-$(B)/obj/src/observe/bpf.o $(B)/san/src/observe/bpf.o: $(B)/bpf/sluice.skel.h
+$(foreach o,bpf export,$(B)/obj/src/observe/$(o).o $(B)/san/src/observe/$(o).o): $(B)/bpf/sluice.skel.h
 
 $(B)/libsluice.a: $(call objects,$(LIB_SRC))
 	$(call say,AR,$@)

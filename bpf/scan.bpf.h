@@ -342,7 +342,8 @@ int scan(struct sluice_scan_args *args)
 	for (uint32_t i = 0; i < BLOCKS_PER_CALL; i++) {
 		if (pfn >= end)
 			break;
-		if ((full || i % BLOCKS_PER_CLOCK == 0) && bpf_ktime_get_ns() - start > budget)
+		/* never ahead of the first block: a hypervisor may have stopped us until now */
+		if (i && (full || i % BLOCKS_PER_CLOCK == 0) && bpf_ktime_get_ns() - start > budget)
 			break;
 		pfn += scan_one(pfn, zone, full);
 	}

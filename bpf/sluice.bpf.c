@@ -5,6 +5,7 @@
  *   pairing  which struct page belongs to which pfn, found at start
  *   zones    the counters of struct zone, read without a lock
  *   scan     free extents from the memory map, the source of truth
+ *   export   the same, extent by extent, for tools
  *   events   what the buddy lists do between two scans
  *
  * Nothing here decides anything. User space reads the results from mapped
@@ -23,6 +24,7 @@
 #include "pairing.bpf.h"
 #include "zones.bpf.h"
 #include "scan.bpf.h"
+#include "export.bpf.h"
 #include "events.bpf.h"
 
 /* bpf_get_current_task() and bpf_probe_read_kernel() are GPL-only */

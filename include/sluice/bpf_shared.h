@@ -135,6 +135,24 @@ struct sluice_scan_args {
 	uint32_t faults;    /* out: of these, refused: no memmap there */
 };
 
+/* A free extent as one word, in the export program's array and in files (extents_writer.h). */
+#define SLUICE_EXTENT_PFN_SHIFT 12
+#define SLUICE_EXTENT_REPORTED	0x800
+#define SLUICE_EXTENT_ORDER	0x01f /* mask */
+
+#define SLUICE_EXPORT_ENTRIES 65536 /* words that one call can hand over */
+
+/* Cursor and outcome of the export program; one call continues the last one. */
+struct sluice_export_args {
+	uint64_t next_pfn;     /* in: where to start; out: where to go on */
+	uint64_t end_pfn;      /* first pfn that is not looked at */
+	uint64_t budget_ns;    /* the call returns after about this long */
+	uint32_t lowest_order; /* of the extents wanted */
+	uint32_t entries;      /* out: words in the array */
+	uint32_t probes;       /* out: reads of kernel memory */
+	uint32_t faults;       /* out: of these, refused: no memmap there */
+};
+
 /* Counters of the event programs, per CPU, since several run at once. */
 struct sluice_event_counters {
 	uint64_t allocs;	   /* mm_page_alloc_zone_locked: extents taken from the lists */

@@ -26,6 +26,7 @@ struct observer_options {
 	int root;	       /* root_open() */
 	bool events;	       /* attach list refills and drains */
 	bool direct_frees;     /* attach mm_page_free as well */
+	bool exports;	       /* observer_extents() will be called */
 	enum scan_source best; /* do not try anything better: for tests and diagnosis */
 };
 

@@ -38,6 +38,7 @@ int run_probe(const struct cli *cli, int argc, char **argv);
 int run_status(const struct cli *cli, int argc, char **argv);
 int run_hist(const struct cli *cli, int argc, char **argv);
 int run_audit(const struct cli *cli, int argc, char **argv);
+int run_extents(const struct cli *cli, int argc, char **argv);
 int run_check(const struct cli *cli, int argc, char **argv);
 int run_kick(const struct cli *cli, int argc, char **argv);
 int run_restore(const struct cli *cli, int argc, char **argv);
@@ -54,8 +55,11 @@ int ask_daemon(const struct cli *cli, const char *request, json_t **ret, struct 
 /* Prints {"version":1,"error":...} to standard output or the text to standard error. */
 int fail(const struct cli *cli, const char *text);
 
-/* An observer without events, for a look without the daemon; needs root. */
-int open_observer(struct observer **ret, struct errmsg *err);
+/*
+ * An observer without events, for a look without the daemon; needs root. @exports:
+ * for observer_extents().
+ */
+int open_observer(bool exports, struct observer **ret, struct errmsg *err);
 
 /* "label      text text text", wrapped at CLI_WIDTH, further lines indented. */
 #define CLI_LABEL 12

@@ -127,9 +127,9 @@ int fail(const struct cli *cli, const char *text)
 	return EXIT_FAILED;
 }
 
-int open_observer(struct observer **ret, struct errmsg *err)
+int open_observer(bool exports, struct observer **ret, struct errmsg *err)
 {
-	struct observer_options options = { .best = SOURCE_BPF };
+	struct observer_options options = { .best = SOURCE_BPF, .exports = exports };
 	int rc;
 
 	if (geteuid())

@@ -26,6 +26,17 @@ const struct command commands[] = {
 	  "is unexplained. Exit status 1: the map is still off by more than max_drift, and "
 	  "nothing is acted upon. Root only.",
 	  run_audit },
+	{ "extents", "[OPTION]...", "every free extent with its place, for tools",
+	  "Extents are listed in ascending order of their page frame numbers (PFN), one entry per "
+	  "line. --format ranges, the default, prints PFN PAGES for each piece of free memory, "
+	  "neighbouring extents merged; --format orders prints PFN ORDER and \"reported\" or "
+	  "\"-\" for each extent of the buddy allocator; --format bitmap prints PFN and a line of "
+	  "up to 64 digits, one per pageblock from PFN on: 1 is wholly free. --order N leaves out "
+	  "extents below order N; by default none, and with a bitmap those below the order of a "
+	  "pageblock. --output FILE writes to a file. --binary writes a compact form, see below. "
+	  "The number of entries, their size in that form and the time taken stand on standard "
+	  "error, or in the JSON. Works without the daemon, as root.",
+	  run_extents },
 	{ "check", "[FILE]", "check a configuration file; every error at once",
 	  "Errors go to standard error as file:line: name: value: what is allowed.", run_check },
 	{ "kick", "", "make the kernel look for memory to report, once",

@@ -37,7 +37,7 @@ static int get_hist(struct source *source, json_t **ret, struct errmsg *err)
 		rc = ask_daemon(source->cli, REQUEST_HIST, ret, err);
 		if (rc != -ENOENT)
 			return rc;
-		rc = open_observer(&source->observer, err);
+		rc = open_observer(false, &source->observer, err);
 		if (rc)
 			return rc;
 	}

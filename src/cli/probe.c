@@ -129,7 +129,7 @@ static void find_observing(struct findings *findings)
 	char cost[UNITS_TEXT];
 	const char *note;
 
-	if (open_observer(&observer, &err) < 0) {
+	if (open_observer(false, &observer, &err) < 0) {
 		find(findings, "scan", "scan", false, "%s", err.text);
 		return;
 	}

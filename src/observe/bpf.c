@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The BPF object: open, configure, load, pair, attach; and its maps as memory. */
-#include "scanner.h"
+#include "bpf_object.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -14,22 +14,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "sluice.skel.h"
-
-#define SCAN_BUDGET_NS	 500000 /* per call: half of the longest stretch without rescheduling */
 #define PAIR_PAGES	 256
 #define PAIR_MIN_AGREE	 100
 #define PAGEMAP_PFN_MASK ((1ULL << 55) - 1) /* Documentation/admin-guide/mm/pagemap.rst */
 #define PAGEMAP_PRESENT	 (1ULL << 63)
-
-struct bpf {
-	struct sluice_bpf *skel;
-	struct blockmap map;
-	size_t sections_size;
-	size_t blocks_size;
-	bool can_scan;
-	struct sluice_event_counters earlier; /* of the objects that this one replaces */
-};
 
 /* libbpf says what went wrong only through its print callback, which has no context. */
 static char libbpf_said[256];
@@ -92,6 +80,7 @@ static int load(struct bpf *bpf, const struct topology *topology, const struct b
 	configure(skel, topology, wants);
 	bpf->can_scan = wants->scan && syscall_programs_work();
 	bpf_program__set_autoload(skel->progs.scan, bpf->can_scan);
+	bpf_program__set_autoload(skel->progs.export_extents, bpf->can_scan && wants->exports);
 	bpf_program__set_autoload(skel->progs.on_zone_locked, wants->events);
 	bpf_program__set_autoload(skel->progs.on_pcpu_drain, wants->events);
 	bpf_program__set_autoload(skel->progs.on_extfrag,
@@ -103,6 +92,8 @@ static int load(struct bpf *bpf, const struct topology *topology, const struct b
 	rc = bpf_map__set_max_entries(skel->maps.sections, topology->nr_sections);
 	if (!rc)
 		rc = bpf_map__set_max_entries(skel->maps.blocks, blockmap_records(topology));
+	if (!rc && bpf->can_scan && wants->exports)
+		rc = bpf_map__set_max_entries(skel->maps.exports, SLUICE_EXPORT_ENTRIES);
 	if (!rc)
 		rc = sluice_bpf__load(skel);
 	if (rc)
@@ -250,6 +241,8 @@ int bpf_open(int root, const struct topology *topology, const struct bpf_wants *
 	rc = load(bpf, topology, wants, err);
 	if (!rc)
 		rc = map_memory(bpf, topology, err);
+	if (!rc && bpf->can_scan && wants->exports)
+		rc = bpf_map_exports(bpf, err);
 	if (!rc && old)
 		inherit(bpf, old);
 	else if (!rc)
@@ -270,6 +263,7 @@ void bpf_close(struct bpf *bpf)
 		munmap(bpf->map.sections, bpf->sections_size);
 	if (bpf->map.blocks)
 		munmap(bpf->map.blocks, bpf->blocks_size);
+	bpf_unmap_exports(bpf);
 	sluice_bpf__destroy(bpf->skel);
 	free(bpf);
 }

@@ -95,6 +95,8 @@ struct walk {
 	struct scan_job *job;
 	const struct blockmap *map;
 	uint64_t now_ns;
+	extent_visitor visit; /* or NULL */
+	void *context;
 	struct window window;
 };
 
@@ -106,9 +108,13 @@ static void set_block(struct walk *walk, struct sluice_block *block, uint32_t fr
 	blockmap_set(walk->map, block, *block, &found, walk->now_ns, &walk->job->found);
 }
 
-/* Counts one extent and sets the records of the whole blocks below it. */
-static void add_extent(struct walk *walk, uint64_t pfn, unsigned int order, bool reported)
+/*
+ * Counts one extent, sets the records of the whole blocks below it, and shows it
+ * to the visitor, whose result is returned.
+ */
+static int add_extent(struct walk *walk, uint64_t pfn, unsigned int order, bool reported)
 {
+	const struct free_extent extent = { .pfn = pfn, .order = order, .reported = reported };
 	const unsigned int block_order = walk->map->pageblock_order;
 
 	walk->job->found.free[order]++;
@@ -122,6 +128,7 @@ static void add_extent(struct walk *walk, uint64_t pfn, unsigned int order, bool
 			set_block(walk, block, 1U << block_order,
 				  at == pfn ? order : SLUICE_NO_EXTENT, reported);
 	}
+	return walk->visit ? walk->visit(walk->context, &extent) : 0;
 }
 
 /* Largest order of a naturally aligned piece at @pfn that ends at @end or before. */
@@ -142,9 +149,10 @@ static int add_run(struct walk *walk, uint64_t pfn, uint64_t end, struct errmsg 
 		uint64_t flags;
 		int rc = flags_of(&walk->window, pfn, &flags, err);
 
+		if (!rc)
+			rc = add_extent(walk, pfn, order, flags & UPTODATE);
 		if (rc)
 			return rc;
-		add_extent(walk, pfn, order, flags & UPTODATE);
 		pfn += 1ULL << order;
 	}
 	return 0;
@@ -266,15 +274,20 @@ static int walk_heads(struct walk *walk, const struct pfn_range *range, struct e
 	return rc;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 int kpageflags_scan(int fd, const struct blockmap *map, struct scan_job *job, struct errmsg *err)
 {
 	const uint64_t block_mask = (1ULL << map->pageblock_order) - 1;
-	struct walk walk = { .job = job, .map = map, .window.fd = fd };
-	struct timespec now;
+	struct walk walk = { .job = job, .map = map, .now_ns = now_ns(), .window.fd = fd };
 	int rc = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	walk.now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	for (unsigned int i = 0; !rc && i < job->topology->nr_parts; i++) {
 		struct pfn_range part = job->topology->parts[i].pfns;
 
@@ -288,5 +301,27 @@ int kpageflags_scan(int fd, const struct blockmap *map, struct scan_job *job, st
 		}
 	}
 	job->probes += walk.window.reads;
+	return rc;
+}
+
+int kpageflags_visit(int fd, const struct blockmap *map, const struct topology *topology,
+		     extent_visitor visit, void *context, uint64_t *probes, struct errmsg *err)
+{
+	struct scan_job job = { .topology = topology, .depth = SCAN_FULL };
+	struct walk walk = {
+		.job = &job,
+		.map = map,
+		.now_ns = now_ns(),
+		.visit = visit,
+		.context = context,
+		.window.fd = fd,
+	};
+	int rc = 0;
+
+	for (unsigned int i = 0; !rc && i < topology->nr_parts; i++) {
+		job.zone = topology->parts[i].zone;
+		rc = walk_full(&walk, &topology->parts[i].pfns, err);
+	}
+	*probes += walk.window.reads;
 	return rc;
 }

@@ -122,6 +122,7 @@ static void start_bpf(struct observer *observer, const struct observer_options *
 		.in_place = observer->topology.kernel_version >= 6002, /* bpf_rdonly_cast() */
 		.events = options->events,
 		.direct_frees = options->events && options->direct_frees,
+		.exports = options->exports,
 	};
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
 	struct errmsg err = { 0 };

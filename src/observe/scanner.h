@@ -8,6 +8,7 @@
 
 #include "sluice/blockmap.h"
 #include "sluice/errmsg.h"
+#include "sluice/extents.h"
 #include "sluice/snapshot.h"
 #include "sluice/topology.h"
 
@@ -28,6 +29,7 @@ struct bpf_wants {
 	bool in_place; /* the scan follows pointers without a helper: 6.2+ */
 	bool events;
 	bool direct_frees;
+	bool exports; /* bpf_export(), if it can scan */
 };
 
 /*
@@ -47,6 +49,13 @@ int bpf_read_zones(struct bpf *bpf, const struct topology *topology, struct slui
 /* What events take for the time of a change; CLOCK_MONOTONIC. */
 void bpf_set_time(struct bpf *bpf, uint64_t now_ns);
 int bpf_scan(struct bpf *bpf, struct scan_job *job, struct errmsg *err);
+/*
+ * One call of the export program: goes on at @args->next_pfn, not beyond
+ * @args->end_pfn. @args->entries words at *words hold until the next call.
+ * -EOPNOTSUPP: not wanted at bpf_open(), or it can't scan.
+ */
+int bpf_export(struct bpf *bpf, struct sluice_export_args *args, const uint64_t **words,
+	       struct errmsg *err);
 /* Those that bpf_wants asked for. */
 int bpf_attach_events(struct bpf *bpf, struct errmsg *err);
 void bpf_events(const struct bpf *bpf, struct sluice_event_counters *sum);
@@ -59,5 +68,11 @@ uint64_t bpf_missed_runs(const struct bpf *bpf);
 /* kpageflags.c: /proc/kpageflags. */
 int kpageflags_open(int root, struct errmsg *err); /* a descriptor or -errno */
 int kpageflags_scan(int fd, const struct blockmap *map, struct scan_job *job, struct errmsg *err);
+/*
+ * A full scan of all zones that shows each extent to a visitor, in ascending order.
+ * Its result, if not 0, ends the scan and is returned. *probes is added to.
+ */
+int kpageflags_visit(int fd, const struct blockmap *map, const struct topology *topology,
+		     extent_visitor visit, void *context, uint64_t *probes, struct errmsg *err);
 
 #endif

@@ -35,7 +35,7 @@ from tap import Skip, Tap  # noqa: E402
 
 WIDTH = 80
 WATCH_SECONDS = 60
-COMMANDS = ("probe", "status", "hist", "check", "kick", "restore")
+COMMANDS = ("probe", "status", "hist", "extents", "check", "kick", "restore")
 
 HIST_KEYS = {"version", "source", "scan", "cost_ns", "probes", "page_size", "pageblock_order",
              "reporting_order", "zones"}

@@ -570,6 +570,51 @@ static void check_world(enum scan_depth depth, struct changes *all)
 	close(fd);
 }
 
+struct visits {
+	unsigned int nr;
+	unsigned int fail_at; /* visit that fails; 0: none */
+};
+
+/* Extents come one by one, in ascending order, of all zones together. */
+static int visit(void *context, const struct free_extent *extent)
+{
+	struct visits *visits = context;
+	const struct extent *expected = &world.extents[visits->nr++];
+
+	assert_true(visits->nr <= world.nr_extents);
+	if (extent->pfn != expected->pfn || extent->order != expected->order ||
+	    extent->reported != expected->reported)
+		fail_msg("extent %u at pfn %#" PRIx64 " of order %u instead of %#" PRIx64 ", %u",
+			 visits->nr, extent->pfn, extent->order, expected->pfn, expected->order);
+	return visits->nr == visits->fail_at ? -ECANCELED : 0;
+}
+
+static void check_visits(void)
+{
+	struct visits visits = { 0 };
+	struct errmsg err = { "" };
+	uint64_t probes = 1000;
+	struct blockmap map;
+	int fd = kpageflags_open(tree.root, NULL);
+
+	assert_true(fd >= 0);
+	assert_int_equal(blockmap_alloc(&map, &world.topology), 0);
+	if (kpageflags_visit(fd, &map, &world.topology, visit, &visits, &probes, &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(visits.nr, world.nr_extents);
+	assert_true(probes >= 1000);
+	if (world.nr_extents) {
+		visits = (struct visits){ .fail_at = 1 + (unsigned int)below(world.nr_extents) };
+		assert_int_equal(
+			kpageflags_visit(fd, &map, &world.topology, visit, &visits, &probes, &err),
+			-ECANCELED);
+		assert_int_equal(visits.nr, visits.fail_at);
+		assert_string_equal(err.text, "");
+	}
+	blockmap_free(&map);
+	close(fd);
+}
+
 /* One shape, many worlds; state is the shape. */
 static void test_random(void **state)
 {
@@ -586,6 +631,7 @@ static void test_random(void **state)
 		unaligned += world.zones[0].start_pfn & 1;
 		check_world(SCAN_FULL, &changes);
 		check_world(SCAN_HEADS, &changes);
+		check_visits();
 	}
 	/* that the worlds are worth it */
 	assert_true(extents > SEEDS * 20);

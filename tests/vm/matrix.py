@@ -9,6 +9,7 @@ report.  The host's resident memory of the guest is the truth about what was giv
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).absolute().parents[1]))
 
+import exports  # noqa: E402
 import kernels  # noqa: E402
 from guest import BUILD, MIB, Guest  # noqa: E402
 from kernels import Kernel, KernelError  # noqa: E402
@@ -482,6 +484,66 @@ def check_steps_down(guest: Guest) -> str:
     return status["notes"][1]
 
 
+# --- exports --------------------------------------------------------------------------------------
+
+EXPORT = "/tmp/extents"
+EXPORT_TRIES = 20
+
+
+def export(guest: Guest, name: str) -> exports.Document:
+    """`sluice extents --json`, through a file: a pipe's memory would come and go meanwhile."""
+    guest.check(f"sluice extents --json --format {name} --output {EXPORT}")
+    found = json.loads(guest.check(f"cat {EXPORT}"))
+    exports.assert_document(found)
+    return found
+
+
+def equal_export(guest: Guest, name: str, wanted: int = 1) -> exports.Document:
+    """The last of `wanted` exports that equal the kernel's counts; a reporting pass may have
+    blocks off the lists now and then."""
+    equal = 0
+    for _ in range(EXPORT_TRIES):
+        found = export(guest, name)
+        equal += exports.equals_kernel(found)
+        if equal == wanted:
+            return found
+    raise AssertionError(f"{equal} of {EXPORT_TRIES} exports as {name} equal the kernel's counts")
+
+
+def check_extents(guest: Guest) -> str:
+    """Extents, ranges and bitmap are what the kernel counts, in binary too, without BPF too; and
+    where only totals are left, that is an error with its reason."""
+    orders = equal_export(guest, "orders", 3)
+    others = [equal_export(guest, name) for name in ("ranges", "bitmap")]
+    source = "kpageflags" if guest.kernel.name == "5.10" else "bpf"
+    assert orders["source"] == source, f"{orders['source']}, not {source}"
+    for name in exports.FORMATS.values():
+        said = guest.check(f"sluice extents --binary --format {name} --output {EXPORT} 2>&1")
+        data = base64.b64decode(guest.check(f"base64 {EXPORT}"))
+        found = exports.parse_binary(data)
+        exports.assert_document(found)
+        assert f"{len(found['entries'])} entries for " in said, said
+        assert f" {len(data)} bytes in binary" in said, said
+    guest.check("mkdir -p /tmp/empty && mount -o bind /tmp/empty /sys/kernel/btf")
+    try:
+        found = equal_export(guest, "orders")
+        assert found["source"] == "kpageflags", found["source"]
+        marks = [{entry["pfn"] for entry in document["entries"] if entry["reported"]}
+                 for document in (orders, found)]
+        assert len(marks[0] & marks[1]) >= 0.9 * len(marks[0] | marks[1]) > 0, \
+            f"{len(marks[0])} extents are reported, {len(marks[1])} without BPF"
+        guest.check("mount -o bind /dev/null /proc/kpageflags")
+        result = guest.run("sluice extents --json")
+        error = json.loads(result.out)["error"]
+        assert result.rc == 1 and "not where" in error, result.out
+        assert "/proc/kpageflags is not used" in error, error
+    finally:
+        guest.run("umount /proc/kpageflags; umount /sys/kernel/btf")
+    return ", ".join(f"{found['format']}: {found['nr_entries']} entries, "
+                     f"{found['binary_bytes']} bytes, {found['scan_ns'] / 1e6:.1f} ms"
+                     for found in [orders, *others]) + f"; source {source}"
+
+
 # --- size -----------------------------------------------------------------------------------------
 
 def check_size(guest: Guest) -> str:
@@ -523,6 +585,7 @@ def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
     """All checks in a guest whose balloon reports."""
     checks: list[tuple[str, Callable[[], object]]] = [
         ("hist equals buddyinfo and kpageflags", lambda: check_agreement(guest)),
+        ("exported extents equal the kernel's counts", lambda: check_extents(guest)),
         ("mode observe writes nothing", lambda: check_quiet_mode(guest, "observe")),
         ("mode dry-run writes nothing", lambda: check_quiet_mode(guest, "dry-run")),
         ("mode control is traced, without prctl", lambda: check_control_is_traced(guest)),
