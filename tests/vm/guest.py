@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -24,6 +24,7 @@ import initramfs
 import process
 from channel import Channel, ChannelError, Result
 from kernels import Kernel
+from qmp import Qmp
 
 T = TypeVar("T")
 Balloon = Literal["reporting", "no-reporting"] | None
@@ -40,6 +41,8 @@ CMDLINE = "console=ttyS0 panic=-1 oops=panic"
 # because 6.12 was seen to crash on it.  The buffer for translated code is limited because its
 # default, up to 1 GiB, could be mistaken for the guest's memory.
 CPU = ("-accel", "tcg,thread=single,tb-size=256", "-cpu", "max,cx16=off")
+
+HOTPLUG_SLOTS = 8
 
 RUN_TIMEOUT = 60.0
 BOOT_TIMEOUT = 180.0
@@ -60,17 +63,26 @@ class Guest:
     """A guest that runs from `with` (or boot()) until the end of the block (or close()).
 
     `files` are {path in the guest: host file}, `programs` dynamically linked programs of the host
-    that come with their libraries under their own paths.  The folder of the guest, below `build`
+    that come with their libraries under their own paths, `modules` those of kernels.ON_REQUEST
+    that are loaded.
+
+    `nodes` are the sizes of NUMA nodes in MiB, in the place of `memory_mib` and in the order of
+    their addresses, 0 for a node that has processors only; processors are dealt out in turns.  Up
+    to `hotplug_mib` can be plugged later, through qmp().  With `low_mib` only that much memory is
+    below 4 GiB (else up to 2 GiB are), so that a small guest has a zone Normal and a large hole.
+
+    The folder of the guest, below `build`
     (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
     unless the block was left by an exception.
     """
 
     def __init__(self, kernel: Kernel, *, memory_mib: int = 1024, cpus: int = 2,
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
-                 programs: Iterable[Path] = (), cmdline: str = "",
-                 qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
+                 programs: Iterable[Path] = (), modules: Iterable[str] = (),
+                 nodes: Sequence[int] = (), hotplug_mib: int = 0, low_mib: int | None = None,
+                 cmdline: str = "", qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
         self.kernel = kernel
-        self.memory_mib = memory_mib
+        self.memory_mib = sum(nodes) or memory_mib
         self.cpus = cpus
         self.balloon = balloon
         self.boot_seconds = 0.0
@@ -78,11 +90,17 @@ class Guest:
         self._files = dict(files or {})
         for program in programs:
             self._files.update(initramfs.dynamic_program(program))
+        self._modules = list(modules)
+        self._nodes = list(nodes)
+        self._hotplug_mib = hotplug_mib
+        self._low_mib = low_mib
         self._cmdline = f"{CMDLINE} {cmdline}".strip()
         self._qemu_args = list(qemu_args)
         self._build = build
         self._qemu: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
+        self._qmp_connection: socket.socket | None = None
+        self._qmp: Qmp | None = None
         self._channel: Channel | None = None
         self._memory: process.GuestMemory | None = None
         self._spawned: dict[int, str] = {}
@@ -104,7 +122,8 @@ class Guest:
         top = self._build / "vm"
         top.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
-        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files)
+        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files,
+                                self._modules)
         started = time.monotonic()
         try:
             self._start(image)
@@ -169,6 +188,12 @@ class Guest:
             time.sleep(interval)
         return value
 
+    def qmp(self) -> Qmp:
+        """Commands to QEMU itself."""
+        if self._qmp is None:
+            self._qmp = Qmp(self._require(self._qmp_connection), self._check_alive)
+        return self._qmp
+
     @property
     def qemu_pid(self) -> int:
         """Process id of QEMU on the host."""
@@ -190,42 +215,70 @@ class Guest:
         """Power the guest off, by force if need be."""
         if self._qemu is not None:
             self._stop(self._qemu)
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._qmp_connection):
+            if connection is not None:
+                connection.close()
         self._qemu = self._connection = self._channel = self._memory = None
+        self._qmp_connection = self._qmp = None
 
     def remove_folder(self) -> None:
         """Remove the logs of a guest that was closed."""
         shutil.rmtree(self.folder)
 
     def _start(self, image: Path) -> None:
-        self._connection, far_end = socket.socketpair()
-        with far_end, (self.folder / "qemu.log").open("wb") as log:
+        self._connection, channel_end = socket.socketpair()
+        self._qmp_connection, qmp_end = socket.socketpair()
+        with channel_end, qmp_end, (self.folder / "qemu.log").open("wb") as log:
+            fds = (channel_end.fileno(), qmp_end.fileno())
             self._qemu = subprocess.Popen(
-                self._command(image, far_end.fileno()), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, pass_fds=(far_end.fileno(),), preexec_fn=process.die_with_parent())
+                self._command(image, *fds), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=fds, preexec_fn=process.die_with_parent())
 
     def _wait_ready(self, timeout: float) -> None:
         channel = Channel(self._require(self._connection), self._check_alive)
         release = channel.wait_ready(timeout)
         if release != self.kernel.version:
             raise RuntimeError(f"guest runs '{release}' instead of '{self.kernel.version}'")
-        self._memory = process.GuestMemory(self.qemu_pid, self.memory_mib * MIB)
+        sizes = [mib * MIB for mib in self._nodes or [self.memory_mib] if mib]
+        self._memory = process.GuestMemory(self.qemu_pid, sizes)
         self._channel = channel
 
-    def _command(self, image: Path, channel_fd: int) -> list[str]:
+    def _command(self, image: Path, channel_fd: int, qmp_fd: int) -> list[str]:
         return [
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", *CPU,
-            "-machine", "q35,memory-backend=ram",
-            "-object", f"memory-backend-ram,id=ram,size={self.memory_mib}M",
-            "-m", str(self.memory_mib), "-smp", str(self.cpus),
+            *self._memory_options(), "-smp", str(self.cpus),
             "-kernel", str(self.kernel.vmlinuz), "-initrd", str(image),
             "-append", self._cmdline,
             "-chardev", f"file,id=console,path={self.folder / 'console.log'}",
             "-device", "isa-serial,chardev=console",
             "-chardev", f"socket,id=channel,fd={channel_fd}",
             "-device", "isa-serial,chardev=channel",
+            "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
             *_balloon_device(self.balloon), *self._qemu_args]
+
+    def _memory_options(self) -> list[str]:
+        machine = "q35"
+        size = str(self.memory_mib)
+        if self._low_mib is not None:
+            machine += f",max-ram-below-4g={self._low_mib}M"
+        if self._hotplug_mib:
+            size += f",slots={HOTPLUG_SLOTS},maxmem={self.memory_mib + self._hotplug_mib}M"
+        if self._nodes:
+            return ["-machine", machine, "-m", size, *self._numa_options()]
+        return ["-machine", f"{machine},memory-backend=ram", "-m", size,
+                "-object", f"memory-backend-ram,id=ram,size={self.memory_mib}M"]
+
+    def _numa_options(self) -> list[str]:
+        options = []
+        for node, mib in enumerate(self._nodes):
+            backend = ""
+            if mib:
+                options += ["-object", f"memory-backend-ram,id=ram{node},size={mib}M"]
+                backend = f",memdev=ram{node}"
+            cpus = range(node, self.cpus, len(self._nodes))
+            options += ["-numa", f"node,nodeid={node}{backend}"
+                                 f"{''.join(f',cpus={cpu}' for cpu in cpus)}"]
+        return options
 
     def _ended(self, pid: int) -> tuple[int] | None:
         status = self.exit_status(pid)
