@@ -43,10 +43,13 @@ CMDLINE = "console=ttyS0 panic=-1 oops=panic"
 CPU = ("-accel", "tcg,thread=single,tb-size=256", "-cpu", "max,cx16=off")
 
 HOTPLUG_SLOTS = 8
+VIRTIO_MEM_MODULES = ("virtio_mem",)
+VIRTIO_MEM_PATH = "/machine/peripheral/virtio-mem"
 
 RUN_TIMEOUT = 60.0
 BOOT_TIMEOUT = 180.0
 STOP_TIMEOUT = 20.0
+UNPLUG_TIMEOUT = 60.0
 # A stack trace with its registers, and what led to it.
 PANIC_LINES = 80
 
@@ -63,13 +66,13 @@ class Guest:
     """A guest that runs from `with` (or boot()) until the end of the block (or close()).
 
     `files` are {path in the guest: host file}, `programs` dynamically linked programs of the host
-    that come with their libraries under their own paths, `modules` those of kernels.ON_REQUEST
-    that are loaded.
+    that come with their libraries under their own paths.
 
     `nodes` are the sizes of NUMA nodes in MiB, in the place of `memory_mib` and in the order of
     their addresses, 0 for a node that has processors only; processors are dealt out in turns.  Up
-    to `hotplug_mib` can be plugged later, through qmp().  With `low_mib` only that much memory is
-    below 4 GiB (else up to 2 GiB are), so that a small guest has a zone Normal and a large hole.
+    to `hotplug_mib` can be plugged later: `virtio_mem_mib` of it by request_memory(), the rest as
+    DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
+    so that a small guest has a zone Normal and a large hole.
 
     The folder of the guest, below `build`
     (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
@@ -78,8 +81,8 @@ class Guest:
 
     def __init__(self, kernel: Kernel, *, memory_mib: int = 1024, cpus: int = 2,
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
-                 programs: Iterable[Path] = (), modules: Iterable[str] = (),
-                 nodes: Sequence[int] = (), hotplug_mib: int = 0, low_mib: int | None = None,
+                 programs: Iterable[Path] = (), nodes: Sequence[int] = (),
+                 low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
                  cmdline: str = "", qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
         self.kernel = kernel
         self.memory_mib = sum(nodes) or memory_mib
@@ -90,10 +93,11 @@ class Guest:
         self._files = dict(files or {})
         for program in programs:
             self._files.update(initramfs.dynamic_program(program))
-        self._modules = list(modules)
         self._nodes = list(nodes)
-        self._hotplug_mib = hotplug_mib
         self._low_mib = low_mib
+        self._hotplug_mib = hotplug_mib
+        self._virtio_mem_mib = virtio_mem_mib
+        self._dimms: dict[str, int] = {}
         self._cmdline = f"{CMDLINE} {cmdline}".strip()
         self._qemu_args = list(qemu_args)
         self._build = build
@@ -123,7 +127,7 @@ class Guest:
         top.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
         image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files,
-                                self._modules)
+                                VIRTIO_MEM_MODULES if self._virtio_mem_mib else ())
         started = time.monotonic()
         try:
             self._start(image)
@@ -194,6 +198,33 @@ class Guest:
             self._qmp = Qmp(self._require(self._qmp_connection), self._check_alive)
         return self._qmp
 
+    def plug(self, name: str, mib: int, node: int = 0, address: int | None = None) -> None:
+        """Plug a DIMM; what the guest makes of it is the guest's affair."""
+        self.qmp().execute("object-add", qom_type="memory-backend-ram", id=f"{name}-ram",
+                           size=mib * MIB)
+        place = {} if address is None else {"addr": address}
+        self.qmp().execute("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram",
+                           node=node, **place)
+        self._dimms[name] = mib
+        self._find_memory()
+
+    def unplug(self, name: str, timeout: float = UNPLUG_TIMEOUT) -> None:
+        """Ask the guest for a DIMM and wait until it has let it go."""
+        self.qmp().execute("device_del", id=name)
+        self.qmp().wait_event("DEVICE_DELETED", timeout, device=name)
+        self.qmp().execute("object-del", id=f"{name}-ram")
+        del self._dimms[name]
+        self._find_memory()
+
+    def request_memory(self, mib: int) -> None:
+        """Have the guest take or give memory through virtio-mem; plugged_memory() follows."""
+        self.qmp().execute("qom-set", path=VIRTIO_MEM_PATH, property="requested-size",
+                           value=mib * MIB)
+
+    def plugged_memory(self) -> int:
+        """MiB that the guest has through virtio-mem."""
+        return self.qmp().execute("qom-get", path=VIRTIO_MEM_PATH, property="size") // MIB
+
     @property
     def qemu_pid(self) -> int:
         """Process id of QEMU on the host."""
@@ -220,6 +251,7 @@ class Guest:
                 connection.close()
         self._qemu = self._connection = self._channel = self._memory = None
         self._qmp_connection = self._qmp = None
+        self._dimms.clear()
 
     def remove_folder(self) -> None:
         """Remove the logs of a guest that was closed."""
@@ -239,8 +271,7 @@ class Guest:
         release = channel.wait_ready(timeout)
         if release != self.kernel.version:
             raise RuntimeError(f"guest runs '{release}' instead of '{self.kernel.version}'")
-        sizes = [mib * MIB for mib in self._nodes or [self.memory_mib] if mib]
-        self._memory = process.GuestMemory(self.qemu_pid, sizes)
+        self._find_memory()
         self._channel = channel
 
     def _command(self, image: Path, channel_fd: int, qmp_fd: int) -> list[str]:
@@ -254,7 +285,11 @@ class Guest:
             "-chardev", f"socket,id=channel,fd={channel_fd}",
             "-device", "isa-serial,chardev=channel",
             "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
-            *_balloon_device(self.balloon), *self._qemu_args]
+            *_virtio_mem_device(self._virtio_mem_mib), *_balloon_device(self.balloon), *self._qemu_args]
+
+    def _find_memory(self) -> None:
+        parts = [*(self._nodes or [self.memory_mib]), self._virtio_mem_mib, *self._dimms.values()]
+        self._memory = process.GuestMemory(self.qemu_pid, [mib * MIB for mib in parts if mib])
 
     def _memory_options(self) -> list[str]:
         machine = "q35"
@@ -266,14 +301,14 @@ class Guest:
         if self._nodes:
             return ["-machine", machine, "-m", size, *self._numa_options()]
         return ["-machine", f"{machine},memory-backend=ram", "-m", size,
-                "-object", f"memory-backend-ram,id=ram,size={self.memory_mib}M"]
+                *_memory_backend("ram", self.memory_mib)]
 
     def _numa_options(self) -> list[str]:
         options = []
         for node, mib in enumerate(self._nodes):
             backend = ""
             if mib:
-                options += ["-object", f"memory-backend-ram,id=ram{node},size={mib}M"]
+                options += _memory_backend(f"ram{node}", mib)
                 backend = f",memdev=ram{node}"
             cpus = range(node, self.cpus, len(self._nodes))
             options += ["-numa", f"node,nodeid={node}{backend}"
@@ -321,6 +356,17 @@ def _balloon_device(balloon: Balloon) -> list[str]:
         return []
     switch = "on" if balloon == "reporting" else "off"
     return ["-device", f"virtio-balloon-pci,free-page-reporting={switch}"]
+
+
+def _virtio_mem_device(mib: int) -> list[str]:
+    if not mib:
+        return []
+    return [*_memory_backend("virtio-mem-ram", mib), "-device",
+            "virtio-mem-pci,id=virtio-mem,memdev=virtio-mem-ram,requested-size=0"]
+
+
+def _memory_backend(name: str, mib: int) -> list[str]:
+    return ["-object", f"memory-backend-ram,id={name},size={mib}M"]
 
 
 def _tail(path: Path, lines: int) -> str:

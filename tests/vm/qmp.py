@@ -48,14 +48,14 @@ class Qmp:
             else:
                 return answer["return"]
 
-    def wait_event(self, name: str, timeout: float) -> dict[str, Any]:
-        """Wait for an event, take it out of those that came, and return its data."""
+    def wait_event(self, name: str, timeout: float, **data: object) -> None:
+        """Wait for an event with this data, among others, and forget it."""
         deadline = time.monotonic() + timeout
         while True:
             for event in self._events:
-                if event["event"] == name:
+                if event["event"] == name and data.items() <= event.get("data", {}).items():
                     self._events.remove(event)
-                    return event.get("data", {})
+                    return
             self._events.append(self._document(deadline))
 
     def _document(self, deadline: float) -> dict[str, Any]:
