@@ -30,7 +30,7 @@ BLOCK = PAGE << BLOCK_ORDER
 GIB = 1024 * MIB
 RECORD_BYTES = 8
 # What the map may cost whatever the size of memory: the table of sections, counters, totals.
-FIXED_BYTES = 128 * 1024
+FIXED_BYTES = 256 * 1024
 FOLLOW_SECONDS = 30.0
 CALM_SECONDS = 60.0
 LOAD_MIB = 300
@@ -123,6 +123,16 @@ def observe(interval: str = "1s") -> str:
     return config("observe", interval=interval) + 'events = "all";\n'
 
 
+def noted(function: Callable[..., str], guest: Guest, sluice: Sluice, *more: int) -> str:
+    """A check that adds to its error what the daemon says, which runs on."""
+    try:
+        return function(guest, sluice, *more)
+    except Exception as error:
+        status = guest.run("sluice --json status", timeout=20).out
+        error.add_note(f"{sluice.log()}{status}")
+        raise
+
+
 def check_sound(guest: Guest, sluice: Sluice) -> None:
     """Nothing was lost on the way: no step down, no complaint."""
     notes = sluice.status()["notes"]
@@ -170,9 +180,12 @@ def load(guest: Guest, mib: int = LOAD_MIB) -> Iterator[None]:
     """Page faults and forks until the end of the block."""
     churn = guest.spawn(f"workload churn {mib} 3600")
     forks = guest.spawn("sh -c 'while :; do /bin/true; done'")
-    yield
-    guest.stop(forks)
-    assert guest.stop(churn) == 0, "workload failed"
+    try:
+        yield
+    finally:
+        guest.stop(forks)
+        status = guest.stop(churn)
+    assert status == 0, f"workload ended with status {status}"
 
 
 def check_events(guest: Guest, sluice: Sluice) -> str:
@@ -223,6 +236,7 @@ def check_sparse(guest: Guest) -> str:
     """Some memory a long way behind the rest: what lies between has no records."""
     far = 128 * GIB
     before = online_bytes(guest)
+    set_auto_online(guest, "offline")
     guest.plug("far", DIMM_MIB, address=far)
     set_online_all(guest, "online")
     end = max(span.start + span.spanned for span in zones(guest).values()) * PAGE
@@ -330,7 +344,7 @@ def check_interleaved(guest: Guest, sluice: Sluice) -> str:
     return f"{events}\n{check_quiet(guest, sluice)}"
 
 
-def check_reaches_host(guest: Guest, sluice: Sluice) -> str:
+def check_given_back(guest: Guest, sluice: Sluice) -> str:
     """With mode control the daemon that has seen all this gives back what is free."""
     matrix.fill_and_free(guest, LOAD_MIB)
     sluice.reload(config("control", start="16MiB", stop="8MiB"))
@@ -403,10 +417,12 @@ def run_dimms(check: Check, guest: Guest) -> None:
     """DIMMs that come and go while one daemon runs."""
     set_auto_online(guest, "offline")
     with Sluice(guest, observe()) as sluice:
-        check("added under load", lambda: check_added(guest, sluice))
-        check("removed under load", lambda: check_removed(guest, sluice))
-        check("zones interleave", lambda: check_interleaved(guest, sluice))
-        check("all of it is given back", lambda: check_reaches_host(guest, sluice))
+        for what, function in {
+                "added under load": check_added,
+                "removed under load": check_removed,
+                "zones interleave": check_interleaved,
+                "all of it is given back": check_given_back}.items():
+            check(what, partial(noted, function, guest, sluice))
     check("interleaved from the start", lambda: check_static(guest))
 
 
@@ -415,8 +431,8 @@ def run_virtio_mem(check: Check, guest: Guest) -> None:
     set_auto_online(guest, "online_movable")
     with Sluice(guest, observe()) as sluice:
         for mib in (300, 500, 100, 0, 200):
-            check(f"{mib} MiB", partial(check_requested, guest, sluice, mib))
-        check("all of it is given back", lambda: check_reaches_host(guest, sluice))
+            check(f"{mib} MiB", partial(noted, check_requested, guest, sluice, mib))
+        check("all of it is given back", partial(noted, check_given_back, guest, sluice))
 
 
 def run_one(function: Callable[[Guest], str]) -> Callable[[Check, Guest], None]:
