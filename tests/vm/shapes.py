@@ -177,9 +177,9 @@ def check_quiet(guest: Guest, sluice: Sluice, tries: int = matrix.AGREE_TRIES) -
 
 @contextmanager
 def load(guest: Guest, mib: int = LOAD_MIB) -> Iterator[None]:
-    """Page faults and forks until the end of the block."""
-    churn = guest.spawn(f"workload churn {mib} 3600")
-    forks = guest.spawn("sh -c 'while :; do /bin/true; done'")
+    """Page faults and forks until the end of the block; nice, as emulation is slow enough."""
+    churn = guest.spawn(f"sh -c 'renice 19 -p $$; exec workload churn {mib} 3600'")
+    forks = guest.spawn("sh -c 'renice 19 -p $$; while :; do /bin/true; done'")
     try:
         yield
     finally:
