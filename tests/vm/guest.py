@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
@@ -25,6 +25,7 @@ import process
 from channel import Channel, ChannelError, Result
 from kernels import Kernel
 from machine import BUILD, MACHINES
+from qmp import Qmp
 
 T = TypeVar("T")
 Balloon = Literal["reporting", "no-reporting"] | None
@@ -34,9 +35,14 @@ MIB = 1024 * 1024
 # A panic or an oops ends QEMU (-no-reboot) and so cannot pass unnoticed.
 CMDLINE = "panic=-1 oops=panic"
 
+HOTPLUG_SLOTS = 8
+VIRTIO_MEM_MODULES = ("virtio_mem",)
+VIRTIO_MEM_PATH = "/machine/peripheral/virtio-mem"
+
 RUN_TIMEOUT = 60.0
 BOOT_TIMEOUT = 180.0
 STOP_TIMEOUT = 20.0
+UNPLUG_TIMEOUT = 60.0
 # A stack trace with its registers, and what led to it.
 PANIC_LINES = 80
 
@@ -53,17 +59,26 @@ class Guest:
     """A guest that runs from `with` (or boot()) until the end of the block (or close()).
 
     `files` are {path in the guest: host file}, `programs` dynamically linked programs of the host
-    that come with their libraries under their own paths.  The folder of the guest, below `build`
+    that come with their libraries under their own paths.
+
+    `nodes` are the sizes of NUMA nodes in MiB, in the place of `memory_mib` and in the order of
+    their addresses, 0 for a node that has processors only; processors are dealt out in turns.  Up
+    to `hotplug_mib` can be plugged later: `virtio_mem_mib` of it by request_memory(), the rest as
+    DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
+    so that a small guest has a zone Normal and a large hole.
+
+    The folder of the guest, below `build`
     (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
     unless the block was left by an exception.
     """
 
     def __init__(self, kernel: Kernel, *, memory_mib: int = 1024, cpus: int = 2,
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
-                 programs: Iterable[Path] = (), cmdline: str = "",
-                 qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
+                 programs: Iterable[Path] = (), nodes: Sequence[int] = (),
+                 low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
+                 cmdline: str = "", qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
         self.kernel = kernel
-        self.memory_mib = memory_mib
+        self.memory_mib = sum(nodes) or memory_mib
         self.cpus = cpus
         self.balloon = balloon
         self.boot_seconds = 0.0
@@ -72,12 +87,19 @@ class Guest:
         for program in programs:
             self._files.update(initramfs.dynamic_program(program))
         self._machine = MACHINES[kernel.architecture]
+        self._nodes = list(nodes)
+        self._low_mib = low_mib
+        self._hotplug_mib = hotplug_mib
+        self._virtio_mem_mib = virtio_mem_mib
+        self._dimms: dict[str, int] = {}
         ports = f"console={self._machine.console} channel={self._machine.channel}"
         self._cmdline = f"{ports} {CMDLINE} {cmdline}".strip()
         self._qemu_args = list(qemu_args)
         self._build = build
         self._qemu: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
+        self._qmp_connection: socket.socket | None = None
+        self._qmp: Qmp | None = None
         self._channel: Channel | None = None
         self._memory: process.GuestMemory | None = None
         self._spawned: dict[int, str] = {}
@@ -99,7 +121,8 @@ class Guest:
         top = self._build / "vm"
         top.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
-        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files)
+        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files,
+                                VIRTIO_MEM_MODULES if self._virtio_mem_mib else ())
         started = time.monotonic()
         try:
             self._start(image)
@@ -164,6 +187,39 @@ class Guest:
             time.sleep(interval)
         return value
 
+    def qmp(self) -> Qmp:
+        """Commands to QEMU itself."""
+        if self._qmp is None:
+            self._qmp = Qmp(self._require(self._qmp_connection), self._check_alive)
+        return self._qmp
+
+    def plug(self, name: str, mib: int, node: int = 0, address: int | None = None) -> None:
+        """Plug a DIMM; what the guest makes of it is the guest's affair."""
+        self.qmp().execute("object-add", qom_type="memory-backend-ram", id=f"{name}-ram",
+                           size=mib * MIB)
+        place = {} if address is None else {"addr": address}
+        self.qmp().execute("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram",
+                           node=node, **place)
+        self._dimms[name] = mib
+        self._find_memory()
+
+    def unplug(self, name: str, timeout: float = UNPLUG_TIMEOUT) -> None:
+        """Ask the guest for a DIMM and wait until it has let it go."""
+        self.qmp().execute("device_del", id=name)
+        self.qmp().wait_event("DEVICE_DELETED", timeout, device=name)
+        self.qmp().execute("object-del", id=f"{name}-ram")
+        del self._dimms[name]
+        self._find_memory()
+
+    def request_memory(self, mib: int) -> None:
+        """Have the guest take or give memory through virtio-mem; plugged_memory() follows."""
+        self.qmp().execute("qom-set", path=VIRTIO_MEM_PATH, property="requested-size",
+                           value=mib * MIB)
+
+    def plugged_memory(self) -> int:
+        """MiB that the guest has through virtio-mem."""
+        return self.qmp().execute("qom-get", path=VIRTIO_MEM_PATH, property="size") // MIB
+
     @property
     def qemu_pid(self) -> int:
         """Process id of QEMU on the host."""
@@ -185,42 +241,75 @@ class Guest:
         """Power the guest off, by force if need be."""
         if self._qemu is not None:
             self._stop(self._qemu)
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._qmp_connection):
+            if connection is not None:
+                connection.close()
         self._qemu = self._connection = self._channel = self._memory = None
+        self._qmp_connection = self._qmp = None
+        self._dimms.clear()
 
     def remove_folder(self) -> None:
         """Remove the logs of a guest that was closed."""
         shutil.rmtree(self.folder)
 
     def _start(self, image: Path) -> None:
-        self._connection, far_end = socket.socketpair()
-        with far_end, (self.folder / "qemu.log").open("wb") as log:
+        self._connection, channel_end = socket.socketpair()
+        self._qmp_connection, qmp_end = socket.socketpair()
+        with channel_end, qmp_end, (self.folder / "qemu.log").open("wb") as log:
+            fds = (channel_end.fileno(), qmp_end.fileno())
             self._qemu = subprocess.Popen(
-                self._command(image, far_end.fileno()), stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, pass_fds=(far_end.fileno(),), preexec_fn=process.die_with_parent())
+                self._command(image, *fds), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                pass_fds=fds, preexec_fn=process.die_with_parent())
 
     def _wait_ready(self, timeout: float) -> None:
         channel = Channel(self._require(self._connection), self._check_alive)
         release = channel.wait_ready(timeout)
         if release != self.kernel.version:
             raise RuntimeError(f"guest runs '{release}' instead of '{self.kernel.version}'")
-        self._memory = process.GuestMemory(self.qemu_pid, self.memory_mib * MIB)
+        self._find_memory()
         self._channel = channel
 
-    def _command(self, image: Path, channel_fd: int) -> list[str]:
+    def _command(self, image: Path, channel_fd: int, qmp_fd: int) -> list[str]:
         return [
             self._machine.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            *self._machine.options(memory_backend="ram"),
-            "-object", f"memory-backend-ram,id=ram,size={self.memory_mib}M",
-            "-m", str(self.memory_mib), "-smp", str(self.cpus),
+            *self._memory_options(), "-smp", str(self.cpus),
             "-kernel", str(self.kernel.vmlinuz), "-initrd", str(image),
             "-append", self._cmdline,
             "-chardev", f"file,id=console,path={self.folder / 'console.log'}",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=channel,fd={channel_fd}",
             "-device", f"{self._machine.channel_device},chardev=channel",
-            *_balloon_device(self.balloon), *self._qemu_args]
+            "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
+            *_virtio_mem_device(self._virtio_mem_mib), *_balloon_device(self.balloon),
+            *self._qemu_args]
+
+    def _find_memory(self) -> None:
+        parts = [*(self._nodes or [self.memory_mib]), self._virtio_mem_mib, *self._dimms.values()]
+        self._memory = process.GuestMemory(self.qemu_pid, [mib * MIB for mib in parts if mib])
+
+    def _memory_options(self) -> list[str]:
+        board = []
+        size = str(self.memory_mib)
+        if self._low_mib is not None:
+            board.append(f"max-ram-below-4g={self._low_mib}M")
+        if self._hotplug_mib:
+            size += f",slots={HOTPLUG_SLOTS},maxmem={self.memory_mib + self._hotplug_mib}M"
+        if self._nodes:
+            return [*self._machine.options(board), "-m", size, *self._numa_options()]
+        return [*self._machine.options([*board, "memory-backend=ram"]), "-m", size,
+                *_memory_backend("ram", self.memory_mib)]
+
+    def _numa_options(self) -> list[str]:
+        options = []
+        for node, mib in enumerate(self._nodes):
+            backend = ""
+            if mib:
+                options += _memory_backend(f"ram{node}", mib)
+                backend = f",memdev=ram{node}"
+            cpus = range(node, self.cpus, len(self._nodes))
+            options += ["-numa", f"node,nodeid={node}{backend}"
+                                 f"{''.join(f',cpus={cpu}' for cpu in cpus)}"]
+        return options
 
     def _ended(self, pid: int) -> tuple[int] | None:
         status = self.exit_status(pid)
@@ -263,6 +352,17 @@ def _balloon_device(balloon: Balloon) -> list[str]:
         return []
     switch = "on" if balloon == "reporting" else "off"
     return ["-device", f"virtio-balloon-pci,free-page-reporting={switch}"]
+
+
+def _virtio_mem_device(mib: int) -> list[str]:
+    if not mib:
+        return []
+    return [*_memory_backend("virtio-mem-ram", mib), "-device",
+            "virtio-mem-pci,id=virtio-mem,memdev=virtio-mem-ram,requested-size=0"]
+
+
+def _memory_backend(name: str, mib: int) -> list[str]:
+    return ["-object", f"memory-backend-ram,id={name},size={mib}M"]
 
 
 def _tail(path: Path, lines: int) -> str:

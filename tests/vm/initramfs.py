@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import modules
@@ -82,14 +82,18 @@ class Cpio:
         self._data += bytes(-len(self._data) % 4)
 
 
-def build(kernel: Kernel, target: Path, files: Mapping[str, Path]) -> Path:
-    """Write an initramfs for `kernel` to `target`; `files` are {path in the guest: host file}."""
+def build(kernel: Kernel, target: Path, files: Mapping[str, Path],
+          wanted: Sequence[str] = ()) -> Path:
+    """Write an initramfs for `kernel` to `target`; `files` are {path in the guest: host file}.
+
+    It loads the modules that every guest loads, and `wanted` out of those on request.
+    """
     archive = Cpio()
     for folder in FOLDERS:
         archive.add_folder(folder)
     archive.add_character_device("/dev/console", CONSOLE)
     archive.add_file("/bin/busybox", _busybox(kernel.architecture).read_bytes(), 0o755)
-    _add_modules(archive, kernel)
+    _add_modules(archive, kernel, wanted)
     for name in ("init", "channel", "supervise"):
         place = "/init" if name == "init" else f"/sbin/{name}"
         archive.add_file(place, (HERE / f"{name}.sh").read_bytes(), 0o755)
@@ -119,9 +123,13 @@ def _busybox(architecture: str) -> Path:
     return BUSYBOX
 
 
-def _add_modules(archive: Cpio, kernel: Kernel) -> None:
+def _add_modules(archive: Cpio, kernel: Kernel, wanted: Sequence[str]) -> None:
     names = []
-    for module in kernel.modules:
+    missing = set(wanted) - {modules.name_of(module) for module in kernel.on_request}
+    if missing:
+        raise InitramfsError(f"Linux {kernel.name} has no module {', '.join(sorted(missing))}")
+    extra = [module for module in kernel.on_request if modules.name_of(module) in wanted]
+    for module in [*kernel.modules, *extra]:
         names.append(f"/modules/{modules.name_of(module)}.ko")
         archive.add_file(names[-1], modules.read(module))
     archive.add_file("/modules/order", "".join(f"{name}\n" for name in names).encode())

@@ -43,6 +43,9 @@ NAMES = tuple(SUITES)
 
 # The balloon on a PCI bus, and packet sockets (they start a reporting pass).
 WANTED_MODULES = ("virtio_pci", "virtio_balloon", "af_packet")
+# Loaded only by guests that ask for them; each needs nothing beyond WANTED_MODULES.
+ON_REQUEST = ("virtio_mem",)
+KEPT_MODULES = WANTED_MODULES + ON_REQUEST
 
 LOCK_FILE = Path(__file__).with_name("kernels.lock")
 LOCK_HEADER = """\
@@ -60,7 +63,10 @@ class KernelError(RuntimeError):
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel to boot; `modules` in the order in which they have to be loaded."""
+    """A kernel to boot; `modules` in the order in which they have to be loaded.
+
+    `on_request` holds what a guest may load behind them.
+    """
 
     name: str
     series: str
@@ -68,6 +74,7 @@ class Kernel:
     version: str
     vmlinuz: Path
     modules: list[Path]
+    on_request: list[Path]
     packages: list[Package]
 
     @property
@@ -141,13 +148,13 @@ def _keep_needed(unpacked: Path, kept: Path) -> None:
     """Of about 100 MiB the image, a few modules and notes on them."""
     tree = _one(unpacked, "lib/modules/*", "usr/lib/modules/*")
     image = _one(unpacked, f"boot/vmlinuz-{tree.name}", f"usr/lib/modules/{tree.name}/vmlinuz")
-    order = modules.load_order(tree, WANTED_MODULES)
+    order = modules.load_order(tree, KEPT_MODULES)
     (kept / "modules").mkdir(parents=True)
     shutil.copy(image, kept / "vmlinuz")
     for module in order:
         shutil.copy(module, kept / "modules")
     (kept / "release").write_text(tree.name)
-    (kept / "wanted").write_text(" ".join(WANTED_MODULES))
+    (kept / "wanted").write_text(" ".join(KEPT_MODULES))
     (kept / "order").write_text(" ".join(module.name for module in order))
 
 
@@ -155,10 +162,12 @@ def _load(name: str) -> Kernel | None:
     """The kernel in the cache, unless it was kept for another list of modules."""
     folder = _folder(name)
     wanted = folder / "wanted"
-    if not wanted.exists() or wanted.read_text() != " ".join(WANTED_MODULES):
+    if not wanted.exists() or wanted.read_text() != " ".join(KEPT_MODULES):
         return None
     order = [folder / "modules" / file for file in (folder / "order").read_text().split()]
-    return Kernel(name, *_parse(name), (folder / "release").read_text(), folder / "vmlinuz", order,
+    on_request = [module for module in order if modules.name_of(module) in ON_REQUEST]
+    return Kernel(name, *_parse(name), (folder / "release").read_text(), folder / "vmlinuz",
+                  [module for module in order if module not in on_request], on_request,
                   _read_records(folder / "packages")[name])
 
 

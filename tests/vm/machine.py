@@ -10,6 +10,7 @@ guest's memory.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +31,9 @@ class Machine:
     channel_device: str
     triplet: str  # CROSS= of the Makefile; "": the programs are built for the host itself
 
-    def options(self, memory_backend: str) -> list[str]:
-        """QEMU's options for the board, with its memory from a backend of this id."""
-        return [*ACCELERATOR, "-cpu", self.cpu,
-                "-machine", f"{self.board},memory-backend={memory_backend}"]
+    def options(self, board_options: Iterable[str]) -> list[str]:
+        """QEMU's options for the accelerator, the processor and the board with its own options."""
+        return [*ACCELERATOR, "-cpu", self.cpu, "-machine", ",".join([self.board, *board_options])]
 
     def static(self, build: Path = BUILD) -> Path:
         """Where `make static` puts the programs for it."""

@@ -41,6 +41,7 @@ RSS_LIMIT_KIB = 8 * 1024
 BLOCK_ORDER = 9  # pageblock order of x86-64
 # without BPF a scan under strace takes so long that sluiced looks once in half a minute only
 TICKS_SECONDS = 180.0
+AGREE_TRIES = 20
 AGREE_SHARE = 0.8  # of the quiet looks must be equal
 DRIFT_LIMIT = 512  # pages; exact but for compaction and failed trylocks
 CAPACITY = 32  # PAGE_REPORTING_CAPACITY
@@ -187,7 +188,7 @@ def settle(guest: Guest, sluice: Sluice) -> None:
     guest.wait_for(stands, 120, interval=2.5, what="end of the reporting after the boot")
 
 
-def check_agreement(guest: Guest) -> str:
+def compare(guest: Guest, sluice: Sluice, tries: int = AGREE_TRIES) -> str:
     """On an idle guest the histogram equals buddyinfo and kpageflags, order by order.
 
     A guest may move between the looks and be back at the last one, so that one look that differs
@@ -195,27 +196,32 @@ def check_agreement(guest: Guest) -> str:
     """
     quiet = equal = 0
     other = ""
-    with Sluice(guest, config("observe", interval="1h")) as sluice:
-        settle(guest, sluice)
-        for line in guest.check("agree 20", timeout=180).splitlines():
-            found = json.loads(line)
-            if (found["before"] != found["after"]
-                    or found["heads_before"] != found["heads_after"]):
-                continue  # the guest was not idle, or a pass was under way
-            quiet += 1
-            free = hist_counts(found["hist"], "free_extents")
-            heads = sum(map(sum, hist_counts(found["hist"], "reported_extents").values()))
-            assert heads > 0, "nothing is reported: the comparison shows nothing"
-            if free == parse_buddyinfo(found["before"]) and heads == found["heads_before"]:
-                equal += 1
-            else:
-                other += f"{heads} heads of {found['heads_before']}, {free}\n{found['before']}\n"
+    for line in guest.check(f"agree {tries}", timeout=180).splitlines():
+        found = json.loads(line)
+        if (found["before"] != found["after"]
+                or found["heads_before"] != found["heads_after"]):
+            continue  # the guest was not idle, or a pass was under way
+        quiet += 1
+        free = hist_counts(found["hist"], "free_extents")
+        heads = sum(map(sum, hist_counts(found["hist"], "reported_extents").values()))
+        assert heads > 0, "nothing is reported: the comparison shows nothing"
+        if free == parse_buddyinfo(found["before"]) and heads == found["heads_before"]:
+            equal += 1
+        else:
+            other += f"{heads} heads of {found['heads_before']}, {free}\n{found['before']}\n"
     source = found["hist"]["source"]
     wanted = "kpageflags" if guest.kernel.name == "5.10" else "bpf"
     assert source == wanted, f"scans read {source}, not {wanted}: {sluice.log()}"
-    assert quiet >= 3, f"the guest was idle in {quiet} of 20 tries only"
+    assert quiet >= 3, f"the guest was idle in {quiet} of {tries} tries only"
     assert equal >= AGREE_SHARE * quiet, f"{equal} of {quiet} quiet looks are equal:\n{other}"
     return f"{equal} of {quiet} quiet looks equal, order by order; source {source}"
+
+
+def check_agreement(guest: Guest) -> str:
+    """The same on a guest that was just booted."""
+    with Sluice(guest, config("observe", interval="1h")) as sluice:
+        settle(guest, sluice)
+        return compare(guest, sluice)
 
 
 # --- (3) modes that must not act ------------------------------------------------------------------

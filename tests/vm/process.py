@@ -7,7 +7,7 @@ import ctypes
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,28 +29,33 @@ class Mapping:
 
 
 class GuestMemory:
-    """The mapping of a process that is the memory of its guest.
+    """The mappings of a process that are the memory of its guest.
 
-    QEMU maps it in one piece; a discard by MADV_DONTNEED changes no mapping, but MADV_HUGEPAGE or
-    the like on a part would split it, so its address range is what counts from then on.
+    QEMU maps each NUMA node and each DIMM in one piece; a discard by MADV_DONTNEED changes no mapping, but
+    MADV_HUGEPAGE or the like on a part would split it, so its address range is what counts from
+    then on.
     """
 
-    def __init__(self, pid: int, size: int) -> None:
+    def __init__(self, pid: int, sizes: Sequence[int]) -> None:
         self._pid = pid
-        found = [m for m in mappings(pid) if m.anonymous and m.mode == "rw-p"
-                 and m.end - m.start == size]
-        if len(found) != 1:
-            raise RuntimeError(f"process {pid} has {len(found)} private mappings of {size} bytes, "
-                               "not one: which is the guest's memory?")
-        self.start, self.end = found[0].start, found[0].end
+        private = [m for m in mappings(pid) if m.anonymous and m.mode == "rw-p"]
+        found = [m for m in private if m.end - m.start in sizes]
+        if sorted(m.end - m.start for m in found) != sorted(sizes):
+            raise RuntimeError(f"process {pid} has {len(found)} private mappings where guest "
+                               f"memory of {sizes} bytes is looked for: which ones are it?")
+        self.ranges = [(m.start, m.end) for m in found]
 
     def resident(self) -> int:
         """Bytes of guest memory that the host keeps in memory (what it swapped out is not)."""
-        inside = [m for m in mappings(self._pid) if m.start < self.end and m.end > self.start]
+        present = list(mappings(self._pid))
+        return sum(self._resident_in(present, start, end) for start, end in self.ranges)
+
+    def _resident_in(self, present: Iterable[Mapping], start: int, end: int) -> int:
+        inside = [m for m in present if m.start < end and m.end > start]
         covered = sum(m.end - m.start for m in inside)
-        if covered != self.end - self.start:
+        if covered != end - start:
             raise RuntimeError(f"process {self._pid}: mappings of {covered} bytes where "
-                               f"{self.end - self.start} bytes of guest memory were")
+                               f"{end - start} bytes of guest memory were")
         return sum(m.resident for m in inside)
 
 
