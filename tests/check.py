@@ -228,7 +228,7 @@ def build(step: Step) -> None:
     """Programs, documents, and what the guests get."""
     run_command(step, "build with gcc", "make", JOBS)
     run_command(step, "static build", "make", JOBS, "static", "build/static/workload",
-                "build/static/agree")
+                "build/static/agree", "build/static/stale")
 
 
 def clang(step: Step) -> None:
@@ -316,7 +316,8 @@ def live(step: Step) -> None:
 
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
-    run_tap(step, "matrix", sys.executable, "tests/vm/matrix.py", timeout=VM_SECONDS)
+    for program in ("matrix", "audit", "shapes"):
+        run_tap(step, program, sys.executable, f"tests/vm/{program}.py", timeout=VM_SECONDS)
     run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 
 

@@ -14,7 +14,7 @@ check='libcmocka-dev python3 git clang-format clang-tidy cppcheck'
 # live tests
 live='strace'
 # guests: their kernels are Debian packages of other suites, verified against the archive's keys
-vm='qemu-system-x86 busybox-static dpkg apt debian-archive-keyring ca-certificates'
+vm='qemu-system-x86 busybox-static stress-ng dpkg apt debian-archive-keyring ca-certificates'
 # the same for arm64; its libraries are unpacked by tests/vm/sysroot.py and not installed, so that
 # no second architecture is added to this machine
 arm64='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
