@@ -223,6 +223,7 @@ static int take(struct observer *observer, struct snapshot *snap, struct errmsg 
 	rc = begin(observer, snap, err);
 	if (rc)
 		return rc;
+	snap->time_ns = now_ns();
 	if (observer->bpf)
 		bpf_set_time(observer->bpf, snap->time_ns);
 	if (snap->source == SOURCE_BUDDYINFO)
