@@ -127,8 +127,21 @@ static const struct zone_field zone_fields[] = {
 };
 #define NR_ZONE_FIELDS (sizeof(zone_fields) / sizeof(zone_fields[0]))
 
-/* Stores the number of a line that names a field; returns the field's bit, 0 for others. */
-static unsigned int parse_zone_field(const char *line, struct sluice_zone_info *zone)
+/* Bits of the fields that need no line. */
+static unsigned int optional_fields(void)
+{
+	unsigned int bits = 0;
+
+	for (size_t i = 0; i < NR_ZONE_FIELDS; i++)
+		bits |= zone_fields[i].required ? 0 : 1U << i;
+	return bits;
+}
+
+/*
+ * Stores the number of a line that names a field, and sets the field's bit in
+ * @usable; clears it if that is no number of pages.
+ */
+static void parse_zone_field(const char *line, struct sluice_zone_info *zone, unsigned int *usable)
 {
 	while (*line == ' ')
 		line++;
@@ -145,11 +158,21 @@ static unsigned int parse_zone_field(const char *line, struct sluice_zone_info *
 		errno = 0;
 		value = strtoull(line, &end, 10);
 		if (errno || !isdigit((unsigned char)*line) || *end || value > UINT64_MAX >> 20)
-			return 0;
+			*usable &= ~(1U << i);
+		else
+			*usable |= 1U << i;
 		memcpy((char *)zone + zone_fields[i].offset, &value, sizeof(value));
-		return 1U << i;
+		return;
 	}
-	return 0;
+}
+
+static uint64_t listed_pages(const struct sluice_zone_info *zone)
+{
+	uint64_t pages = 0;
+
+	for (unsigned int o = 0; o < zone->nr_orders && o < SLUICE_MAX_ORDERS; o++)
+		pages += zone->nr_free[o] << o;
+	return pages;
 }
 
 static struct sluice_zone_info *find_zone(struct sluice_zone_info *zones, unsigned int nr,
@@ -161,20 +184,26 @@ static struct sluice_zone_info *find_zone(struct sluice_zone_info *zones, unsign
 	return NULL;
 }
 
-static int check_complete(const struct sluice_zone_info *zone, unsigned int seen,
-			  struct errmsg *err)
+static int check_zone(const struct sluice_zone_info *zone, unsigned int usable, struct errmsg *err)
 {
 	for (size_t i = 0; i < NR_ZONE_FIELDS; i++)
-		if (zone_fields[i].required && !(seen & 1U << i))
+		if (!(usable & 1U << i))
 			return errmsg_set(err, -EINVAL,
 					  "/%s: node %u, zone %s: no usable line \"%s\"", ZONEINFO,
 					  zone->node, zone->name, zone_fields[i].name);
-	if (zone->present_pages > zone->spanned_pages || zone->start_pfn > 1ULL << 48)
+	if (zone->present_pages > zone->spanned_pages)
 		return errmsg_set(err, -EINVAL,
 				  "/%s: node %u, zone %s: %" PRIu64
 				  " pages present in a span of %" PRIu64 " from pfn %" PRIu64,
 				  ZONEINFO, zone->node, zone->name, (uint64_t)zone->present_pages,
 				  (uint64_t)zone->spanned_pages, (uint64_t)zone->start_pfn);
+	/* or memory went after the first of the files was read */
+	if (listed_pages(zone) > zone->spanned_pages)
+		return errmsg_set(err, -EAGAIN,
+				  "/%s: node %u, zone %s: %" PRIu64
+				  " pages are free, of a span of %" PRIu64 " in /%s",
+				  BUDDYINFO, zone->node, zone->name, listed_pages(zone),
+				  (uint64_t)zone->spanned_pages, ZONEINFO);
 	return 0;
 }
 
@@ -182,7 +211,7 @@ static int check_complete(const struct sluice_zone_info *zone, unsigned int seen
 static int read_zoneinfo(int root, struct sluice_zone_info *zones, unsigned int nr,
 			 struct errmsg *err)
 {
-	unsigned int seen[SLUICE_MAX_ZONES] = { 0 };
+	unsigned int usable[SLUICE_MAX_ZONES];
 	struct sluice_zone_info title, *zone = NULL;
 	char *text = NULL, *line, *next;
 	int rc;
@@ -190,16 +219,18 @@ static int read_zoneinfo(int root, struct sluice_zone_info *zones, unsigned int 
 	rc = file_read_alloc(root, ZONEINFO, ZONEINFO_MAX_BYTES, &text, err);
 	if (rc < 0)
 		return rc;
+	for (unsigned int i = 0; i < nr; i++)
+		usable[i] = optional_fields();
 	next = text;
 	while ((line = next_line(&next))) {
 		if (parse_zone_title(line, &title, NULL))
 			zone = find_zone(zones, nr, &title);
 		else if (zone)
-			seen[zone - zones] |= parse_zone_field(line, zone);
+			parse_zone_field(line, zone, &usable[zone - zones]);
 	}
 	rc = 0;
 	for (unsigned int i = 0; !rc && i < nr; i++)
-		rc = check_complete(&zones[i], seen[i], err);
+		rc = check_zone(&zones[i], usable[i], err);
 	free(text);
 	return rc;
 }

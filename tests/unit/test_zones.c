@@ -133,7 +133,10 @@ static const char one_zone[] = "Node 0, zone   Normal      1      2      3 \n";
 	"        low      5\n        high     7\n        spanned  200\n" \
 	"        present  100\n        managed  95\n"
 #define ZONE_START "  start_pfn:           64\n"
-#define GOOD_ZONE  "0 Normal: pfn 64+200 present 100 managed 95 free 90 low 5 highatomic 0: 1 2 3\n"
+#define HUGE_LINES                                                           \
+	"  pages free     90\n        low      5\n        spanned  " LARGEST \
+	"\n        present  100\n        managed  95\n"
+#define GOOD_ZONE "0 Normal: pfn 64+200 present 100 managed 95 free 90 low 5 highatomic 0: 1 2 3\n"
 
 /* Reads both files; on failure the zones must not have been touched. */
 static int read_both(const char *buddyinfo, const char *zoneinfo, char **zones_text,
@@ -175,12 +178,20 @@ static const struct value {
 	{ "Node 0, zone   Normal      7 \n", ZONE_TITLE ZONE_LINES ZONE_START, 0,
 	  "0 Normal: pfn 64+200 present 100 managed 95 free 90 low 5 highatomic 0: 7\n" },
 	{ "Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 \n",
-	  ZONE_TITLE ZONE_LINES ZONE_START, 0, ": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n" },
+	  ZONE_TITLE HUGE_LINES ZONE_START, 0, ": 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n" },
 	{ "Node 0, zone   Normal 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 \n", NULL, -EINVAL,
 	  "/proc/buddyinfo:1:" },
 	{ "Node 0, zone   Normal\n", NULL, -EINVAL, "/proc/buddyinfo:1:" },
-	{ "Node 0, zone   Normal " LARGEST " \n", ZONE_TITLE ZONE_LINES ZONE_START, 0,
+	{ "Node 0, zone   Normal " LARGEST " \n", ZONE_TITLE HUGE_LINES ZONE_START, 0,
 	  ": " LARGEST "\n" },
+	/* no more pages are free than the zone spans */
+	{ "Node 0, zone   Normal 0 100 \n", ZONE_TITLE ZONE_LINES ZONE_START, 0, ": 0 100\n" },
+	{ "Node 0, zone   Normal 1 100 \n", ZONE_TITLE ZONE_LINES ZONE_START, -EAGAIN,
+	  "/proc/buddyinfo: node 0, zone Normal: 201 pages are free, of a span of 200 in "
+	  "/proc/zoneinfo" },
+	{ "Node 0, zone   Normal 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 " LARGEST " \n",
+	  ZONE_TITLE HUGE_LINES ZONE_START, -EAGAIN,
+	  "/proc/buddyinfo: node 0, zone Normal: 576460752303390720 pages are free" },
 	{ "Node 0, zone   Normal " TOO_LARGE " \n", NULL, -EINVAL, "/proc/buddyinfo:1:" },
 	{ "Node 0, zone   Normal 18446744073709551616 \n", NULL, -EINVAL, "/proc/buddyinfo:1:" },
 	{ "Node 0, zone   Normal 18446744073709551617 \n", NULL, -EINVAL, "/proc/buddyinfo:1:" },
@@ -270,6 +281,19 @@ static const struct value {
 	  "/proc/zoneinfo: node 0, zone Normal: 201 pages present in a span of 200 from pfn 64" },
 	{ one_zone, ZONE_TITLE ZONE_LINES "      nr_free_highatomic 512\n" ZONE_START, 0,
 	  "highatomic 512:" },
+	{ one_zone, ZONE_TITLE ZONE_LINES "      nr_free_highatomic -1\n" ZONE_START, -EINVAL,
+	  "/proc/zoneinfo: node 0, zone Normal: no usable line \"nr_free_highatomic\"" },
+	{ one_zone, ZONE_TITLE ZONE_LINES "      nr_free_highatomic \n" ZONE_START, -EINVAL,
+	  "\"nr_free_highatomic\"" },
+	{ one_zone,
+	  ZONE_TITLE ZONE_LINES
+	  "      nr_free_highatomic 1\n      nr_free_highatomic x\n" ZONE_START,
+	  -EINVAL, "\"nr_free_highatomic\"" },
+	{ one_zone, ZONE_TITLE ZONE_LINES "      nr_free_highatomic " TOO_LARGE "\n" ZONE_START,
+	  -EINVAL, "\"nr_free_highatomic\"" },
+	/* a bad line is not made good by one before it, but by one behind it */
+	{ one_zone, ZONE_TITLE ZONE_LINES "        low      x\n" ZONE_START, -EINVAL, "\"low\"" },
+	{ one_zone, ZONE_TITLE "        low      x\n" ZONE_LINES ZONE_START, 0, GOOD_ZONE },
 	{ one_zone,
 	  ZONE_TITLE ZONE_LINES "      lowest   9\n        lower    9\n        low77\n" ZONE_START,
 	  0, GOOD_ZONE },
@@ -294,6 +318,49 @@ static void test_values(void **state)
 		if (rc != value->rc)
 			fail_msg("row %zu: %d (%s) instead of %d", i, rc, err.text, value->rc);
 		assert_contains(rc ? err.text : text, value->result);
+	}
+}
+
+/* Numbers that are none, in each of the fields: the message names the file, zone and field. */
+static void test_bad_numbers(void **state)
+{
+	static const char *const fields[] = { "  pages free",	 "        low",
+					      "        spanned", "        present",
+					      "        managed", "  start_pfn:" };
+	static const char *const numbers[] = { "",
+					       "-1",
+					       "+1",
+					       "x",
+					       "1x",
+					       "1 2",
+					       "1 ",
+					       "0x1",
+					       "1e3",
+					       ".5",
+					       TOO_LARGE,
+					       "9223372036854775808",
+					       "18446744073709551614",
+					       "18446744073709551615",
+					       "18446744073709551616",
+					       "18446744073709551617",
+					       "-18446744073709551615",
+					       "999999999999999999999999999999" };
+
+	(void)state;
+	for (size_t f = 0; f < ARRAY_SIZE(fields); f++) {
+		for (size_t n = 0; n < ARRAY_SIZE(numbers); n++) {
+			char zoneinfo[512], expected[128], *text;
+			struct errmsg err;
+
+			snprintf(zoneinfo, sizeof(zoneinfo),
+				 ZONE_TITLE ZONE_LINES ZONE_START "%s %s\n", fields[f], numbers[n]);
+			snprintf(expected, sizeof(expected),
+				 "/proc/zoneinfo: node 0, zone Normal: no usable line \"%s\"",
+				 fields[f] + strspn(fields[f], " "));
+			if (read_both(one_zone, zoneinfo, &text, &err) != -EINVAL)
+				fail_msg("%s %s", fields[f], numbers[n]);
+			assert_string_equal(err.text, expected);
+		}
 	}
 }
 
@@ -468,6 +535,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_versions, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_values, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bad_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many_zones, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut_off, setup, teardown),
