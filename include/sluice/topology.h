@@ -65,8 +65,8 @@ struct topology {
 
 /*
  * Reads the topology below @root. -EINVAL or another -errno with the file named
- * in @err if a file is missing or makes no sense; *topology is written on success
- * only. With @old, what was read before, zones keep their indices (one that is gone
+ * in @err if a file is missing or makes no sense, -EAGAIN if files do not fit
+ * together, as when memory comes or goes; *topology is written on success only. With @old, what was read before, zones keep their indices (one that is gone
  * spans nothing), and what /sys leaves open stays as it was.
  */
 int topology_read(int root, const struct topology *old, struct topology *topology,

@@ -18,32 +18,53 @@ static bool clip(const struct topology_zone *zone, const struct pfn_range *range
 	return ret->start < ret->end;
 }
 
-static bool is_on_node(int root, uint64_t section, unsigned int node)
+static bool has_zone(const struct topology *topology, const char *name)
 {
-	char path[96];
-
-	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, node);
-	return file_exists(root, path);
+	for (unsigned int i = 0; i < topology->nr_zones; i++)
+		if (!strcmp(topology->zones[i].name, name))
+			return true;
+	return false;
 }
 
 /*
  * The name of the one zone that a section belongs to (drivers/base/memory.c,
- * valid_zones_show()). False where it has several, "none"; while it goes offline,
- * when the file names zones that it could go to instead; or where it can't be read.
+ * valid_zones_show()). Empty where it has several, "none"; while it goes offline,
+ * when the file names zones that it could go to instead; and without that file.
  */
-static bool read_section_zone(int root, uint64_t section, char name[16])
+static int read_section_zone(int root, const struct topology *topology, uint64_t section,
+			     char *name, size_t size, struct errmsg *err)
 {
-	char path[96], text[128];
+	char path[96], state[32];
+	int rc;
 
+	*name = '\0';
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/state", section);
-	if (file_read_line(root, path, text, sizeof(text), NULL) || strcmp(text, "online"))
-		return false;
+	if (file_read_line(root, path, state, sizeof(state), NULL) || strcmp(state, "online"))
+		return 0;
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/valid_zones", section);
-	if (file_read_line(root, path, text, sizeof(text), NULL) || !strcmp(text, "none") ||
-	    strlen(text) > 15 || strchr(text, ' '))
+	if (!file_exists(root, path))
+		return 0;
+	rc = file_read_line(root, path, name, size, err);
+	if (!rc && strcmp(name, "none") && !has_zone(topology, name))
+		/* garbage; or its state, or the zones, changed while we looked */
+		return errmsg_set(err, -EAGAIN, "/%s: \"%.40s\" is no zone of /proc/zoneinfo", path,
+				  name);
+	if (rc || !strcmp(name, "none"))
+		*name = '\0';
+	return rc == -ENOENT || rc == -ENODEV ? 0 : rc;
+}
+
+/* Whether a section may belong to a zone; @name is what read_section_zone() found. */
+static bool can_own(int root, uint64_t section, const char *name, const struct topology_zone *zone)
+{
+	char path[96];
+
+	if (*name && strcmp(name, zone->name))
 		return false;
-	memcpy(name, text, strlen(text) + 1);
-	return true;
+	if (!file_exists(root, NODE_DIR)) /* !CONFIG_NUMA: there are no links to nodes */
+		return *name;
+	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRIu64 "/node%u", section, zone->node);
+	return file_exists(root, path);
 }
 
 static int add_part(struct topology *topology, unsigned int zone, const struct pfn_range *pfns,
@@ -95,20 +116,21 @@ static bool overlap(const struct zone_range *parts, unsigned int nr)
  * Of zones whose spans cover the same pages of a section, keeps those that can have
  * them: on the section's node, and of its name if it has just one.
  */
-static unsigned int keep_owners(int root, const struct topology *topology, uint64_t section,
-				struct zone_range *parts, unsigned int nr)
+static int keep_owners(int root, const struct topology *topology, uint64_t section,
+		       struct zone_range *parts, unsigned int *nr, struct errmsg *err)
 {
 	unsigned int kept = 0;
-	char name[16];
-	const bool named = read_section_zone(root, section, name);
+	char name[128];
+	int rc;
 
-	for (unsigned int i = 0; i < nr; i++) {
-		const struct topology_zone *zone = &topology->zones[parts[i].zone];
-
-		if (is_on_node(root, section, zone->node) && (!named || !strcmp(name, zone->name)))
+	rc = read_section_zone(root, topology, section, name, sizeof(name), err);
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < *nr; i++)
+		if (can_own(root, section, name, &topology->zones[parts[i].zone]))
 			parts[kept++] = parts[i];
-	}
-	return kept;
+	*nr = kept;
+	return 0;
 }
 
 /* What @old knew of a section; pages don't change their zone while they are online. */
@@ -141,8 +163,8 @@ static int add_parts(int root, struct topology *topology, const struct topology 
 	int rc = 0;
 
 	if (overlap(parts, nr))
-		nr = keep_owners(root, topology, section, parts, nr);
-	if (overlap(parts, nr) && old && old_parts(old, &whole, parts))
+		rc = keep_owners(root, topology, section, parts, &nr, err);
+	if (!rc && overlap(parts, nr) && old && old_parts(old, &whole, parts))
 		nr = old_parts(old, &whole, parts);
 	for (unsigned int i = 0; !rc && i < nr; i++) {
 		struct pfn_range *pfns = &parts[i].pfns;

@@ -6,6 +6,7 @@
 #include "sluice/topology.h"
 
 #define MEMORY_DIR "sys/devices/system/memory"
+#define NODE_DIR   "sys/devices/system/node"
 
 /*
  * Fills topology->parts from its zones and online sections. Where spans overlap, what

@@ -82,10 +82,10 @@ static bool parse_node(char **at, unsigned int *node)
 	return true;
 }
 
-/* A list of ranges as in cpulist files: "0-1,4". */
+/* A list of ranges, ascending, as in cpulist files: "0-1,4". */
 static int read_nodes(int root, unsigned int *nodes, unsigned int *nr, struct errmsg *err)
 {
-	static const char path[] = "sys/devices/system/node/online";
+	static const char path[] = NODE_DIR "/online";
 	char text[256], *at = text;
 	int rc;
 
@@ -106,7 +106,7 @@ static int read_nodes(int root, unsigned int *nodes, unsigned int *nr, struct er
 		last = first;
 		if (*at == '-' && (at++, !parse_node(&at, &last)))
 			break;
-		if (first > last)
+		if (first > last || (*nr && first <= nodes[*nr - 1]))
 			break;
 		for (unsigned int node = first; node <= last; node++) {
 			if (*nr == TOPOLOGY_MAX_NODES)
@@ -164,7 +164,11 @@ static int add_memory_block(int root, struct topology *topology, const char *nam
 	int64_t number;
 	int rc;
 
-	if (parse_int(name + strlen("memory"), 0, MAX_SECTIONS - 1, &number, NULL) < 0)
+	rc = parse_int(name + strlen("memory"), 0, MAX_SECTIONS - 1, &number, NULL);
+	if (rc == -ERANGE)
+		return errmsg_set(err, rc, "/%s/%.40s: sluice counts memory blocks from 0 to %u",
+				  MEMORY_DIR, name, MAX_SECTIONS - 1);
+	if (rc)
 		return 0; /* "memory_failure" and others that are no block */
 	snprintf(path, sizeof(path), MEMORY_DIR "/memory%" PRId64 "/state", number);
 	rc = file_read_line(root, path, state, sizeof(state), err);
@@ -322,6 +326,17 @@ static int keep_zones(struct topology *topology, const struct topology *old, str
 	return 0;
 }
 
+/* Records are counted in 32 bits; the map of a guest with as many is 32 GiB large. */
+static int check_records(const struct topology *topology, struct errmsg *err)
+{
+	const uint64_t records = topology_online_pages(topology) >> topology->pageblock_order;
+
+	if (records < SLUICE_NO_RECORDS)
+		return 0;
+	return errmsg_set(err, -E2BIG, "/%s: %" PRIu64 " pageblocks are online, allowed are %u",
+			  MEMORY_DIR, records, SLUICE_NO_RECORDS - 1);
+}
+
 static int read_all(int root, const struct topology *old, struct topology *read, struct errmsg *err)
 {
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
@@ -344,6 +359,8 @@ static int read_all(int root, const struct topology *old, struct topology *read,
 		rc = read_nodes(root, read->nodes, &read->nr_nodes, err);
 	if (!rc)
 		rc = read_sections(root, read, err);
+	if (!rc)
+		rc = check_records(read, err);
 	if (!rc)
 		rc = topology_read_parts(root, read, old, err);
 	read->has_thp = file_exists(root, "sys/kernel/mm/transparent_hugepage/enabled");

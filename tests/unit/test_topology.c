@@ -508,9 +508,9 @@ static void test_thp(void **state)
 static void test_other_entries(void **state)
 {
 	static const char *const others[] = {
-		"memory_failure/state", "memory/state",	  "memory-1/state",
-		"memory1x/state",	"memory 3/state", "memory4194304/state",
-		"power/state",		"xmemory5/state", "memory18446744073709551617/state",
+		"memory_failure/state", "memory/state", "memory1x/state",  "memory 3/state",
+		"memory0x30/state",	"power/state",	"xmemory5/state",  "memory+40/state",
+		"Memory41/state",	"mem42/state",	"memory1.5/state", "memory-/state",
 	};
 	struct topology topology;
 
@@ -527,6 +527,29 @@ static void test_other_entries(void **state)
 	assert_int_equal(topology_read(tree.root, NULL, &topology, NULL), 0);
 	assert_string_equal(online_text(&topology), guests[ENDS_INSIDE].online);
 	assert_int_equal(topology.nr_sections, guests[ENDS_INSIDE].nr_sections);
+}
+
+/* Memory that there is no room for is not left out silently. */
+static void test_block_numbers(void **state)
+{
+	static const char *const names[] = { "memory4194304", "memory18446744073709551617",
+					     "memory9223372036854775808", "memory-1" };
+	char path[96], message[160];
+	struct topology topology;
+	struct errmsg err;
+
+	(void)state;
+	build(&guests[ENDS_INSIDE]);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), MEMORY "/%s", names[i]);
+		snprintf(message, sizeof(message), "/%s: sluice counts memory blocks from 0 to %d",
+			 path, 4194303);
+		fixture_mkdir(&tree, path);
+		assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -ERANGE);
+		assert_string_equal(err.text, message);
+		fixture_remove(&tree, path);
+	}
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
 }
 
 /* One more block that is online, as the first one is. */
@@ -559,6 +582,27 @@ static void test_many_blocks(void **state)
 	assert_string_equal(online_text(&topology), "0-8000000");
 	assert_int_equal(topology.nr_sections, nr);
 	assert_int_equal(topology_online_pages(&topology), (uint64_t)nr << 15);
+}
+
+/* Records are counted in 32 bits: one section too many of 2^27 pageblocks each. */
+static void test_many_records(void **state)
+{
+	struct guest guest = guests[ONE_BLOCK_OF_128M];
+	struct topology topology;
+	struct errmsg err = { "" };
+
+	(void)state;
+	guest.pageblock_order = 1;
+	guest.block_size = "10000000000\n";
+	build(&guest);
+	for (unsigned int n = 1; n < 31; n++)
+		add_block(n);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
+	assert_int_equal(topology_online_pages(&topology), 31ULL << 28);
+	add_block(31);
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -E2BIG);
+	assert_string_equal(err.text, "/" MEMORY ": 4294967296 pageblocks are online, allowed are "
+				      "4294967294");
 }
 
 static void test_pieces(void **state)
@@ -646,6 +690,12 @@ static const struct bad {
 	{ NODES, "4294967296\n", -EINVAL, "is no list of nodes" },
 	{ NODES, "0-4294967297\n", -EINVAL, "is no list of nodes" },
 	{ NODES, "99999999999999999999999\n", -EINVAL, "is no list of nodes" },
+	{ NODES, "0,0\n", -EINVAL, "is no list of nodes" },
+	{ NODES, "0-2,2\n", -EINVAL, "is no list of nodes" },
+	{ NODES, "1,0\n", -EINVAL, "is no list of nodes" },
+	{ NODES, "0--1\n", -EINVAL, "is no list of nodes" },
+	{ NODES, "0,-1\n", -EINVAL, "is no list of nodes" },
+	{ NODES, "18446744073709551616\n", -EINVAL, "is no list of nodes" },
 	{ NODES, "0-63\n", 0, "" },
 	{ NODES, "0-64\n", -E2BIG, "more than 64 nodes" },
 	{ NODES, "0-62,70,80\n", -E2BIG, "more than 64 nodes" },
@@ -666,6 +716,14 @@ static const struct bad {
 	{ BLOCK_SIZE, "20000000000\n", -EINVAL, "is no block size" },
 	{ BLOCK_SIZE, "10000000000000000\n", -EINVAL, "is no block size" },
 	{ BLOCK_SIZE, "nonsense\n", -EINVAL, "is no block size" },
+	{ BLOCK_SIZE, "-8000000\n", -EINVAL, "is no block size" },
+	{ BLOCK_SIZE, "+8000000\n", -EINVAL, "is no block size" },
+	{ BLOCK_SIZE, "0x8000000\n", 0, "" }, /* no kernel prints it so, but it is clear */
+	{ BLOCK_SIZE, "0x\n", -EINVAL, "is no block size" },
+	{ BLOCK_SIZE, "134217728\n", -EINVAL, "is no block size" }, /* decimal */
+	{ BLOCK_SIZE, "8000000000000000\n", -EINVAL, "is no block size" },
+	{ BLOCK_SIZE, "ffffffffffffffff\n", -EINVAL, "is no block size" },
+	{ BLOCK_SIZE, "10000000008000000\n", -EINVAL, "is no block size" }, /* 2^64 more */
 	{ MEMORY "/memory0/state", "", -EINVAL, "is not one whole line" },
 	{ MEMORY "/memory0/state", "online", -EINVAL, "is not one whole line" },
 	{ MEMORY "/memory0/state", "onli", -EINVAL, "is not one whole line" },
@@ -706,8 +764,9 @@ static void test_bad(void **state)
 
 static void test_states(void **state)
 {
-	static const char *const not_online[] = { "offline\n", "Online\n", "online \n", "\n",
-						  "ERROR-UNKNOWN-8\n" };
+	static const char *const not_online[] = { "offline\n", "going-online\n",
+						  "Online\n",  "online \n",
+						  "\n",	       "ERROR-UNKNOWN-8\n" };
 	struct topology topology;
 	struct errmsg err;
 
@@ -720,6 +779,9 @@ static void test_states(void **state)
 	}
 	fixture_memory(&tree, 7, "online");
 	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
+	fixture_memory(&tree, 7, "going-offline");
+	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), 0);
+	assert_string_equal(online_text(&topology), "1c00-2000");
 }
 
 /* One more order than records have room for. */
@@ -744,7 +806,7 @@ static void test_spans(void **state)
 		int rc;
 		const char *message;
 	} rows[] = {
-		{ { 0, "Normal", 0, 0, 0, 0, 1, { 1 } }, -EINVAL, "no zone spans any page" },
+		{ { 0, "Normal", 0, 0, 0, 0, 1, { 0 } }, -EINVAL, "no zone spans any page" },
 		{ { 0, "Normal", 0, 1, 1, 1, 1, { 1 } }, 0, "" },
 		/* section 4194303 is the last */
 		{ { 0, "Normal", (UINT64_C(4194304) << 15) - 1, 1, 1, 1, 1, { 1 } }, 0, "" },
@@ -841,6 +903,12 @@ static void test_garbage(void **state)
 		assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -EINVAL);
 		assert_contains(err.text, paths[i]);
 		assert_contains(err.text, "NUL");
+		/* a directory in its place */
+		fixture_remove(&tree, paths[i]);
+		fixture_mkdir(&tree, paths[i]);
+		assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -EISDIR);
+		assert_contains(err.text, paths[i]);
+		fixture_remove(&tree, paths[i]);
 		fixture_put(&tree, paths[i], good);
 		free(good);
 	}
@@ -853,7 +921,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_guests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_other_entries, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_block_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_blocks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bad, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
