@@ -86,6 +86,10 @@ struct sluice_block *blockmap_at(const struct blockmap *map, uint64_t pfn)
 
 void blockmap_inherit(struct blockmap *map, const struct blockmap *old)
 {
+	/* no kernel changes these; a wrong file must not make us read beyond a section */
+	if (map->section_order != old->section_order ||
+	    map->pageblock_order != old->pageblock_order)
+		return;
 	memcpy(map->times, old->times, SLUICE_MAX_ZONES * sizeof(*map->times));
 	for (uint64_t section = 0; section < map->nr_sections; section++) {
 		const uint64_t pfn = section << map->section_order;

@@ -576,6 +576,116 @@ static void test_life_across_the_wrap(void **state)
 	assert_int_equal(block.since, 4);
 }
 
+/* --- memory comes and goes -------------------------------------------------------------------- */
+
+#define MAX_SECTIONS 8
+
+/* Sections that were online, and those that are now: strings of '-' and '#'. */
+static const struct inherit_case {
+	const char *what, *old, *new;
+} inherit_cases[] = {
+	{ "nothing changed", "####", "####" },
+	{ "a DIMM comes behind", "##", "####" },
+	{ "a DIMM goes", "####", "##" },
+	{ "one goes from the middle: records move down", "####", "#-##" },
+	{ "the first one goes", "####", "-###" },
+	{ "one comes into a hole: records move up", "#--#", "##-#" },
+	{ "one comes below", "-##", "###" },
+	{ "one goes, another comes", "#-#-#", "##--#" },
+	{ "all go, others come", "##", "--##" },
+	{ "all go", "##", "" },
+	{ "from nothing", "", "##" },
+	{ "far behind", "#", "#------#" },
+};
+
+static void alloc_map(struct blockmap *map, const char *sections)
+{
+	struct layout layout = { "", 9, 12, (unsigned int)strlen(sections), { 0 }, 0 };
+	struct topology topology;
+
+	for (unsigned int s = 0; s < layout.nr_sections; s++)
+		if (sections[s] == '#')
+			layout.sections[layout.nr_online++] = s;
+	make_topology(&layout, &topology);
+	assert_int_equal(blockmap_alloc(map, &topology), 0);
+}
+
+/* A record that tells where it was. */
+static struct sluice_block mark(uint64_t pfn)
+{
+	return (struct sluice_block){ .free_pages = (pfn >> 9) & 0x3fff,
+				      .order = 9,
+				      .zone = (pfn >> 12) & 31,
+				      .flags = FREE | REPORTED,
+				      .reported_after = 1 + ((pfn >> 9) & 63),
+				      .since = 1000 + (uint32_t)pfn };
+}
+
+static void check_inherit(const struct inherit_case *row)
+{
+	const struct sluice_block empty = { .order = NONE };
+	struct blockmap old, map;
+
+	alloc_map(&old, row->old);
+	alloc_map(&map, row->new);
+	for (uint64_t pfn = 0; pfn < MAX_SECTIONS << 12; pfn += 512)
+		if (blockmap_at(&old, pfn))
+			*blockmap_at(&old, pfn) = mark(pfn);
+	for (unsigned int z = 0; z < SLUICE_MAX_ZONES; z++) {
+		old.times[z].lifetimes[z] = 10 + z;
+		old.times[z].reuse[SLUICE_TIME_BUCKETS - 1] = 20 + z;
+		old.times[z].reported = 30 + z;
+	}
+	blockmap_inherit(&map, &old);
+	for (uint64_t pfn = 0; pfn < MAX_SECTIONS << 12; pfn += 512) {
+		const struct sluice_block *block = blockmap_at(&map, pfn);
+		const struct sluice_block expected = blockmap_at(&old, pfn) ? mark(pfn) : empty;
+
+		if (block && memcmp(block, &expected, sizeof(*block)))
+			fail_msg("%s: record of pfn %#" PRIx64 ", since %u", row->what, pfn,
+				 block->since);
+	}
+	assert_memory_equal(map.times, old.times, SLUICE_MAX_ZONES * sizeof(*map.times));
+	blockmap_free(&map);
+	blockmap_free(&old);
+}
+
+static void test_inherit(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(inherit_cases); i++)
+		check_inherit(&inherit_cases[i]);
+}
+
+/* Maps of other units have nothing in common, and nothing is read beyond either. */
+static void test_inherit_other_units(void **state)
+{
+	static const struct layout others[] = {
+		{ "larger sections", 9, 15, 4, { 0, 1, 2, 3 }, 4 },
+		{ "smaller sections", 9, 10, 4, { 0, 1, 2, 3 }, 4 },
+		{ "larger pageblocks", 10, 12, 4, { 0, 1, 2, 3 }, 4 },
+		{ "smaller pageblocks", 3, 12, 4, { 0, 1, 2, 3 }, 4 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		struct topology topology;
+		struct blockmap old, map;
+
+		alloc_map(&old, "####");
+		memset(old.blocks, 0x77, old.nr_blocks * sizeof(*old.blocks));
+		memset(old.times, 0x77, sizeof(*old.times));
+		make_topology(&others[i], &topology);
+		assert_int_equal(blockmap_alloc(&map, &topology), 0);
+		blockmap_inherit(&map, &old);
+		for (uint32_t b = 0; b < map.nr_blocks; b++)
+			assert_int_equal(map.blocks[b].since, 0);
+		assert_int_equal(map.times[0].reported, 0);
+		blockmap_free(&map);
+		blockmap_free(&old);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -586,6 +696,8 @@ int main(void)
 		cmocka_unit_test(test_age),
 		cmocka_unit_test(test_set_and_age),
 		cmocka_unit_test(test_life_across_the_wrap),
+		cmocka_unit_test(test_inherit),
+		cmocka_unit_test(test_inherit_other_units),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
