@@ -202,6 +202,8 @@ static void test_amounts(void **state)
 		  "\"3600001ms\"", DURATION ", from 100ms to 1h", false },
 		{ "full_interval = ", "full_interval", "\"999ms\"", "\"1s\"", "\"1d\"",
 		  "\"86400001ms\"", DURATION ", 0 or from 1s to 1d", true },
+		{ "max_drift = ", "max_drift", "\"65535B\"", "\"64KiB\"", "\"1TiB\"",
+		  "\"1099511627777B\"", SIZE ", from 64KiB to 1TiB", false },
 		{ "delay = { hold = ", "delay.hold", "\"9999us\"", "\"10ms\"", "\"60s\"",
 		  "\"60001ms\"", DURATION ", 0 or from 10ms to 1min", true },
 		{ "delay = { release = ", "delay.release", "\"9999us\"", "\"10ms\"", "\"60s\"",
@@ -604,6 +606,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.strategy, STRATEGY_THRESHOLD);
 	assert_int_equal(config.interval, 2 * NSEC_PER_SEC);
 	assert_int_equal(config.full_interval, 60 * NSEC_PER_SEC);
+	assert_int_equal(config.max_drift, 16 * MIB);
 	assert_int_equal(config.events, EVENTS_LISTS);
 	assert_true(config.kick);
 	assert_int_equal(config.order_floor, ORDER_PAGEBLOCK);
