@@ -75,14 +75,19 @@ static int window_flags(struct window *window, uint64_t pfn, uint64_t *ret, stru
 /* One page's flags; outside the window without moving it. */
 static int flags_of(struct window *window, uint64_t pfn, uint64_t *ret, struct errmsg *err)
 {
+	ssize_t got;
+
 	if (pfn >= window->start && pfn < window->start + window->nr) {
 		*ret = window->flags[pfn - window->start];
 		return 0;
 	}
 	window->reads++;
-	if (pread(window->fd, ret, sizeof(*ret), (off_t)(pfn * sizeof(*ret))) != sizeof(*ret))
-		return errmsg_set(err, errno ? -errno : -EIO,
-				  "/proc/kpageflags at pfn %" PRIu64 ": %m", pfn);
+	got = pread(window->fd, ret, sizeof(*ret), (off_t)(pfn * sizeof(*ret)));
+	if (got < 0)
+		return errmsg_set(err, -errno, "/proc/kpageflags at pfn %" PRIu64 ": %m", pfn);
+	if (got != sizeof(*ret)) /* memory went since the page was seen free */
+		return errmsg_set(err, -EAGAIN, "/proc/kpageflags now ends before pfn %" PRIu64,
+				  pfn);
 	return 0;
 }
 

@@ -3,6 +3,8 @@
  * The scan of /proc/kpageflags against a reference: random layouts of free
  * extents, such as the buddy allocator can have them, are written as page flags;
  * the scan has to find each extent again, with its order, from the runs alone.
+ *
+ * wrap: pread
  */
 #include <errno.h>
 #include <linux/kernel-page-flags.h>
@@ -28,6 +30,22 @@
 #define FILE_IN_TREE "proc/kpageflags"
 
 static struct fixture tree;
+
+/* Reads until one comes back with @fail_result instead, and @fail_errno; -1: none does. */
+static int reads_left = -1;
+static ssize_t fail_result;
+static int fail_errno;
+
+ssize_t __real_pread(int fd, void *buf, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void *buf, size_t size, off_t offset);
+
+ssize_t __wrap_pread(int fd, void *buf, size_t size, off_t offset)
+{
+	if (reads_left < 0 || reads_left--)
+		return __real_pread(fd, buf, size, offset);
+	errno = fail_errno;
+	return fail_result;
+}
 
 static int setup(void **state)
 {
@@ -783,6 +801,46 @@ static void test_errors(void **state)
 	close(fd);
 }
 
+/*
+ * Reads that fail, each in turn: an error that names the file, or memory that ends
+ * earlier than it did. What errno held before plays no part.
+ */
+static void test_failing_reads(void **state)
+{
+	static const struct {
+		ssize_t result;
+		int errno_then, rc; /* rc of a head's flags; others pass for pages without flags */
+	} rows[] = { { -1, EIO, -EIO }, { 0, ENOENT, -EAGAIN }, { 4, 0, -EAGAIN } };
+	const int reads = 8 * 3 + 4; /* as in test_middle(): then come four heads */
+
+	(void)state;
+	plain_world(0, 4096);
+	for (uint64_t pfn = 0; pfn < 4096; pfn++)
+		world.flags[pfn] = KFREE;
+	fixture_write(&tree, FILE_IN_TREE, world.flags, 4096 * sizeof(uint64_t));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		for (int n = 0; n < reads; n++) {
+			struct scan_job job = { .topology = &world.topology };
+			const int fd = kpageflags_open(tree.root, NULL);
+			struct errmsg err = { "" };
+			struct blockmap map;
+			int rc;
+
+			assert_int_equal(blockmap_alloc(&map, &world.topology), 0);
+			fail_result = rows[i].result;
+			fail_errno = rows[i].errno_then;
+			reads_left = n;
+			rc = kpageflags_scan(fd, &map, &job, &err);
+			reads_left = -1;
+			if (rc)
+				assert_contains(err.text, "/proc/kpageflags ");
+			assert_int_equal(rc, n < reads - 4 && rows[i].result >= 0 ? 0 : rows[i].rc);
+			blockmap_free(&map);
+			close(fd);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -798,6 +856,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_middle, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_probes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_failing_reads, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
