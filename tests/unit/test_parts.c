@@ -460,65 +460,90 @@ static uint64_t below(uint64_t limit)
 #define WORLD_ZONES  4
 #define HOLE	     WORLD_ZONES
 
-/* Normal and Movable of two nodes, dealt out block by block at random, spans are what results. */
+static const char *const world_names[] = { "Normal", "Movable" };
+
+/* Normal and Movable of two nodes, dealt out block by block at random: the owner of each. */
+static void deal_blocks(unsigned int *owner)
+{
+	const uint64_t runs = 1 + below(3);
+	unsigned int last = (unsigned int)below(WORLD_ZONES + 1);
+
+	for (unsigned int b = 0; b < WORLD_BLOCKS; b++) {
+		if (!below(runs))
+			last = (unsigned int)below(WORLD_ZONES + 1);
+		owner[b] = last;
+	}
+	owner[WORLD_BLOCKS / 2] = 0; /* some zone has memory */
+}
+
+/* The zones with the spans that result; their indices; returns how many there are. */
+static unsigned int span_zones(const unsigned int *owner, struct zone *zones, unsigned int *index)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int z = 0; z < WORLD_ZONES; z++) {
+		struct zone zone = { z / 2, world_names[z % 2], 0, 0, 0 };
+
+		for (unsigned int b = 0; b < WORLD_BLOCKS; b++) {
+			if (owner[b] != z)
+				continue;
+			if (!zone.present)
+				zone.start = b * SECTION;
+			zone.spanned = (b + 1) * SECTION - zone.start;
+			zone.present += SECTION;
+		}
+		index[z] = nr;
+		if (zone.present)
+			zones[nr++] = zone;
+	}
+	return nr;
+}
+
+static void put_owners(const unsigned int *owner)
+{
+	for (unsigned int b = 0; b < WORLD_BLOCKS; b++) {
+		char node[2] = "0", zone[16];
+
+		if (owner[b] == HOLE)
+			continue;
+		node[0] = owner[b] / 2 ? '1' : '0';
+		snprintf(zone, sizeof(zone), "%s\n", world_names[owner[b] % 2]);
+		put_block(b, &(struct blocks){ b, b, node, zone, NULL });
+	}
+}
+
+/* The zone that has the whole block, or HOLE. */
+static unsigned int found_owner(const struct topology *topology, unsigned int block)
+{
+	for (unsigned int i = 0; i < topology->nr_parts; i++)
+		if (topology->parts[i].pfns.start <= block * SECTION &&
+		    topology->parts[i].pfns.end >= (block + 1) * SECTION)
+			return topology->parts[i].zone;
+	return HOLE;
+}
+
 static void test_random(void **state)
 {
-	static const char *const names[] = { "Normal", "Movable" };
 	unsigned int contested = 0;
 
 	(void)state;
 	for (unsigned int world = 0; world < WORLDS; world++) {
 		struct guest guest = { .nodes = "0-1\n" };
-		unsigned int owner[WORLD_BLOCKS], nr = 0, index[WORLD_ZONES];
-		uint64_t runs;
+		unsigned int owner[WORLD_BLOCKS], index[WORLD_ZONES + 1] = { [HOLE] = HOLE }, nr;
 		struct topology topology;
 		struct errmsg err = { "" };
-		char nodes[2] = "0", zones[16];
 
 		seed = world * 1000;
-		runs = 1 + below(3);
-		for (unsigned int b = 0; b < WORLD_BLOCKS; b++)
-			owner[b] = b && below(runs) ? owner[b - 1] :
-						      (unsigned int)below(WORLD_ZONES + 1);
-		owner[WORLD_BLOCKS / 2] = 0; /* some zone has memory */
-		for (unsigned int z = 0; z < WORLD_ZONES; z++) {
-			struct zone *zone = &guest.zones[nr];
-
-			*zone = (struct zone){ z / 2, names[z % 2], 0, 0, 0 };
-			for (unsigned int b = 0; b < WORLD_BLOCKS; b++) {
-				if (owner[b] != z)
-					continue;
-				if (!zone->present)
-					zone->start = b * SECTION;
-				zone->spanned = (b + 1) * SECTION - zone->start;
-				zone->present += SECTION;
-			}
-			index[z] = nr;
-			nr += zone->present > 0;
-		}
-		if (nr < WORLD_ZONES)
-			guest.zones[nr] = (struct zone){ 0 };
+		deal_blocks(owner);
+		nr = span_zones(owner, guest.zones, index);
 		build(&guest);
-		for (unsigned int b = 0; b < WORLD_BLOCKS; b++) {
-			if (owner[b] == HOLE)
-				continue;
-			nodes[0] = (char)('0' + owner[b] / 2);
-			snprintf(zones, sizeof(zones), "%s\n", names[owner[b] % 2]);
-			put_block(b, &(struct blocks){ b, b, nodes, zones, NULL });
-		}
+		put_owners(owner);
 		if (topology_read(tree.root, NULL, &topology, &err))
 			fail_msg("world %u: %s", world, err.text);
 		check_sane(&topology);
-		for (unsigned int b = 0; b < WORLD_BLOCKS; b++) {
-			unsigned int found = HOLE;
-
-			for (unsigned int i = 0; i < topology.nr_parts; i++)
-				if (topology.parts[i].pfns.start <= b * SECTION &&
-				    topology.parts[i].pfns.end >= (b + 1) * SECTION)
-					found = topology.parts[i].zone;
-			if (found != (owner[b] == HOLE ? HOLE : index[owner[b]]))
+		for (unsigned int b = 0; b < WORLD_BLOCKS; b++)
+			if (found_owner(&topology, b) != index[owner[b]])
 				fail_msg("world %u, block %u", world, b);
-		}
 		for (unsigned int i = 0; i < nr; i++)
 			contested += guest.zones[i].spanned > guest.zones[i].present;
 	}
@@ -663,7 +688,7 @@ static void test_many_parts(void **state)
 	assert_int_equal(topology.nr_parts, TOPOLOGY_MAX_RANGES);
 	assert_int_equal(topology.nr_ranges, 1);
 	check_sane(&topology);
-	snprintf(path, sizeof(path), MEMORY "/memory%u", TOPOLOGY_MAX_RANGES);
+	snprintf(path, sizeof(path), MEMORY "/memory%d", TOPOLOGY_MAX_RANGES);
 	fixture_link(&tree, path, "memory0");
 	assert_int_equal(topology_read(tree.root, NULL, &topology, &err), -E2BIG);
 	assert_string_equal(err.text, "/" MEMORY ": zones in more than 1024 separate pieces");

@@ -512,6 +512,41 @@ static void test_observer_age(void **state)
 	observer_close(observer);
 }
 
+/* What the map had wrong, zone by zone; the first scan fills it and finds nothing wrong. */
+static void test_observer_repairs(void **state)
+{
+	struct observer *observer = open_observer(SOURCE_KPAGEFLAGS);
+	struct zone_repairs none = { 0, 0, 0 };
+	struct snapshot snap;
+
+	(void)state;
+	assert_int_equal(observer_snapshot(observer, SCAN_FULL, &snap, NULL), 0);
+	assert_memory_equal(&snap.zones[0].repairs, &none, sizeof(none));
+	assert_memory_equal(&snap.zones[1].repairs, &none, sizeof(none));
+	assert_int_equal(snap.zones[0].index, 0);
+	assert_int_equal(snap.zones[1].index, 1);
+	memset(&flags[8192], 0, 100 * sizeof(flags[0])); /* of a free block, 100 pages */
+	memset(&flags[14336], 0, 8 * sizeof(flags[0]));	 /* of one in use, its 8 */
+	add_extent(&two_zones[1], 20480, 8, false);
+	put_flags();
+	assert_int_equal(observer_snapshot(observer, SCAN_FULL, &snap, NULL), 0);
+	assert_memory_equal(&snap.zones[0].repairs, &none, sizeof(none));
+	assert_int_equal(snap.zones[1].repairs.wrong_blocks, 3);
+	assert_int_equal(snap.zones[1].repairs.not_free, 1);
+	assert_int_equal(snap.zones[1].repairs.largest_error, 256);
+	assert_int_equal(observer_snapshot(observer, SCAN_FULL, &snap, NULL), 0);
+	assert_memory_equal(&snap.zones[1].repairs, &none, sizeof(none));
+	/* heads see the block that is no longer free, and make its record right */
+	memset(&flags[3072], 0, sizeof(flags[0]));
+	put_flags();
+	assert_int_equal(observer_snapshot(observer, SCAN_HEADS, &snap, NULL), 0);
+	assert_int_equal(snap.zones[0].repairs.wrong_blocks, 1);
+	assert_int_equal(snap.zones[0].repairs.not_free, 1);
+	assert_int_equal(snap.zones[0].repairs.largest_error, 1);
+	assert_int_equal(blockmap_at(observer_blocks(observer), 3072)->free_pages, 511);
+	observer_close(observer);
+}
+
 static void test_observer_buddyinfo(void **state)
 {
 	struct observer *observer = open_observer(SOURCE_BUDDYINFO);
@@ -703,6 +738,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_observer_drift, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observer_young, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observer_age, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_observer_repairs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observer_buddyinfo, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observer_map_totals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_observer_map_end, setup, teardown),
