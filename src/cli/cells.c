@@ -19,8 +19,6 @@ void cell_add(struct cell *cell, char letter)
 
 char cell_letter(const struct cell *cell)
 {
-	uint64_t eighths;
-
 	if (!cell->blocks)
 		return ' ';
 	if (cell->reported == cell->blocks)
@@ -29,8 +27,7 @@ char cell_letter(const struct cell *cell)
 		return 'r';
 	if (cell->reported + cell->free == cell->blocks)
 		return 'F';
-	eighths = cell->eighths / cell->blocks;
-	return eighths ? (char)('0' + eighths) : '.';
+	return ".1234567"[cell->eighths / cell->blocks];
 }
 
 static bool same_zone(const struct part *a, const struct part *b)

@@ -40,7 +40,7 @@ const struct command commands[] = {
 	  "is the width in columns; by default that of the terminal, else 80. There are colours on "
 	  "a terminal, unless NO_COLOR is set. Works without the daemon, as root.",
 	  run_map },
-	{ "audit", "", "the daemon's map against the kernel's totals, now",
+	{ "audit", "", "the map against the kernel's totals, now",
 	  "Compares the free-extent map, as events have kept it, with the kernel's own count of "
 	  "free pages in each zone, scans, and compares again. What events missed is put down to "
 	  "the ways of the kernel that have none, as far as there is evidence for them; the rest "

@@ -12,7 +12,7 @@
 #include "sluice/units.h"
 #include "views.h"
 
-#define WATCH_DEFAULT "2"
+#define WATCH_DEFAULT 2 /* seconds */
 
 struct view {
 	const char *name;
@@ -71,7 +71,7 @@ static int show(struct look *look, const struct view *view)
 }
 
 /* Repaints a terminal; appends to anything else. */
-static int watch(struct look *look, const struct view *view, uint64_t seconds)
+static int watch(struct look *look, const struct view *view, unsigned int seconds)
 {
 	const bool terminal = isatty(STDOUT_FILENO) && !look->cli->json;
 	int rc;
@@ -82,7 +82,7 @@ static int watch(struct look *look, const struct view *view, uint64_t seconds)
 		rc = show(look, view);
 		if (rc != EXIT_OK)
 			return rc;
-		sleep((unsigned int)seconds);
+		sleep(seconds);
 		if (!terminal && !look->cli->json)
 			putchar('\n');
 	}
@@ -90,7 +90,8 @@ static int watch(struct look *look, const struct view *view, uint64_t seconds)
 
 struct options {
 	const struct view *view;
-	const char *seconds; /* NULL: once */
+	bool watch;
+	const char *seconds; /* NULL: not given */
 };
 
 static int parse(struct options *options, int argc, char **argv)
@@ -104,9 +105,10 @@ static int parse(struct options *options, int argc, char **argv)
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		if (c == 'w')
-			options->seconds = optarg ? optarg : WATCH_DEFAULT;
-		else if (c == 'v')
+		if (c == 'w') {
+			options->watch = true;
+			options->seconds = optarg;
+		} else if (c == 'v')
 			options->view = find_view(optarg);
 		else
 			return EXIT_USAGE;
@@ -118,7 +120,7 @@ static int parse(struct options *options, int argc, char **argv)
 		}
 	}
 	/* "--watch 5" besides "--watch=5" */
-	if (optind < argc && options->seconds && argv[optind][0] != '-')
+	if (optind < argc && options->watch && !options->seconds)
 		options->seconds = argv[optind++];
 	if (optind == argc)
 		return EXIT_OK;
@@ -132,7 +134,7 @@ int run_hist(const struct cli *cli, int argc, char **argv)
 	struct options options = { .view = &views[0] };
 	struct look look = { .cli = cli };
 	struct errmsg err = { 0 };
-	int64_t period = 0;
+	int64_t period = WATCH_DEFAULT;
 	int status;
 
 	status = parse(&options, argc, argv);
@@ -142,8 +144,8 @@ int run_hist(const struct cli *cli, int argc, char **argv)
 		fprintf(stderr, "sluice hist: --watch: %s\n", err.text);
 		return EXIT_USAGE;
 	}
-	status = options.seconds ? watch(&look, options.view, (uint64_t)period) :
-				   show(&look, options.view);
+	status = options.watch ? watch(&look, options.view, (unsigned int)period) :
+				 show(&look, options.view);
 	observer_close(look.observer);
 	return status;
 }

@@ -17,6 +17,9 @@
 #include "sluice/json.h"
 #include "sluice/units.h"
 
+#define MAX_SECTION_ORDER 40
+#define MAX_BLOCKS	  (1ULL << 31) /* 2^52 bytes, in pageblocks of 2 MiB */
+
 #define MIN_WIDTH    40
 #define MAX_WIDTH    1000
 #define MIN_LINES    16
@@ -34,10 +37,11 @@ struct options {
 
 /* A document of map --json, understood. */
 struct map {
+	unsigned int block_order;
 	uint64_t block; /* bytes of a pageblock */
 	uint64_t section_blocks;
 	size_t nr;
-	struct part *parts; /* their texts belong to the document */
+	const struct part *parts; /* ascending; their texts belong to the document */
 };
 
 struct picture {
@@ -62,35 +66,34 @@ static bool read_part(const json_t *json, unsigned int block_order, struct part 
 		.zone = json_string_value(json_object_get(json, "zone")),
 	};
 	part->end = part->start + json_string_length(blocks);
-	return part->zone && part->end > part->start && part->end < 1ULL << 52;
+	return part->zone && part->end > part->start && part->end <= MAX_BLOCKS;
 }
 
-/* Sizes that could not be shifted, or parts out of order, come from no kernel. */
-static int read_map(const json_t *json, struct map *ret, struct errmsg *err)
+static bool read_sizes(const json_t *json, struct map *map)
 {
-	const json_t *parts = json_object_get(json, "parts");
 	const uint64_t block_order = member(json, "pageblock_order");
 	const uint64_t section_order = member(json, "section_order");
 	const uint64_t page_size = member(json, "page_size");
-	struct map map = { .nr = json_array_size(parts) };
 
-	if (!map.nr || !page_size || page_size > MIB || block_order > SLUICE_MAX_PAGEBLOCK_ORDER ||
-	    section_order < block_order || section_order > 40)
-		return errmsg_set(err, -EBADMSG, "sluiced's answer is no map");
-	map.block = page_size << block_order;
-	map.section_blocks = 1ULL << (section_order - block_order);
-	map.parts = calloc(map.nr, sizeof(*map.parts));
-	if (!map.parts)
-		return errmsg_set(err, -ENOMEM, "no memory for %zu parts of the map", map.nr);
-	for (size_t i = 0; i < map.nr; i++) {
-		if (read_part(json_array_get(parts, i), (unsigned int)block_order, &map.parts[i]) &&
-		    (!i || map.parts[i].start >= map.parts[i - 1].start))
-			continue;
-		free(map.parts);
-		return errmsg_set(err, -EBADMSG, "part %zu of sluiced's map makes no sense", i);
+	/* none of these comes from a kernel, and some could not be shifted */
+	if (!page_size || page_size > MIB || block_order > SLUICE_MAX_PAGEBLOCK_ORDER ||
+	    section_order < block_order || section_order > MAX_SECTION_ORDER)
+		return false;
+	map->block_order = (unsigned int)block_order;
+	map->block = page_size << block_order;
+	map->section_blocks = 1ULL << (section_order - block_order);
+	return true;
+}
+
+static bool read_parts(const json_t *json, const struct map *map, struct part *parts)
+{
+	for (size_t i = 0; i < map->nr; i++) {
+		if (!read_part(json_array_get(json, i), map->block_order, &parts[i]))
+			return false;
+		if (i && parts[i].start < parts[i - 1].start)
+			return false;
 	}
-	*ret = map;
-	return 0;
+	return map->nr;
 }
 
 /* --- drawing ---------------------------------------------------------------------------------- */
@@ -329,31 +332,46 @@ static int parse(struct options *options, int argc, char **argv)
 	return EXIT_USAGE;
 }
 
+static int show(const struct cli *cli, const json_t *json, const struct options *options)
+{
+	const json_t *list = json_object_get(json, "parts");
+	const size_t nr = json_array_size(list);
+	struct part *parts;
+	struct map map;
+	int status = EXIT_OK;
+
+	if (cli->json) {
+		json_print(json, false, stdout);
+		return EXIT_OK;
+	}
+	parts = calloc(nr + 1, sizeof(*parts));
+	if (!parts)
+		return fail(cli, "no memory for the parts of the map");
+	map = (struct map){ .parts = parts, .nr = nr };
+	if (read_sizes(json, &map) && read_parts(list, &map, parts))
+		print_map(&map, options);
+	else
+		status = fail(cli, "sluiced's answer is no map that makes sense");
+	free(parts);
+	return status;
+}
+
 int run_map(const struct cli *cli, int argc, char **argv)
 {
 	struct options options = default_options();
 	struct look look = { .cli = cli };
 	struct errmsg err = { 0 };
 	json_t *json = NULL;
-	struct map map;
 	int status;
 
 	status = parse(&options, argc, argv);
 	if (status != EXIT_OK)
 		return status;
-	status = look_get(&look, REQUEST_MAP, &json, &err);
+	if (look_get(&look, REQUEST_MAP, &json, &err) < 0)
+		status = fail(cli, err.text);
+	else
+		status = show(cli, json, &options);
 	observer_close(look.observer);
-	if (status < 0)
-		return fail(cli, err.text);
-	if (cli->json) {
-		json_print(json, false, stdout);
-	} else if (read_map(json, &map, &err) < 0) {
-		json_decref(json);
-		return fail(cli, err.text);
-	} else {
-		print_map(&map, &options);
-		free(map.parts);
-	}
 	json_decref(json);
-	return EXIT_OK;
+	return status;
 }

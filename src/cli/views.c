@@ -286,7 +286,7 @@ void print_almost_free(const json_t *hist, bool alone)
 	(void)alone;
 	json_array_foreach(json_object_get(hist, "zones"), i, zone)
 		print_zone_almost_free(zone, &sizes, all);
-	printf("moving %s would make %" PRIu64 " pageblocks of %s free as a whole: %s\n",
+	printf("moving %s would free %" PRIu64 " pageblocks of %s as a whole: %s\n",
 	       format_size(all[0] * sizes.block - all[1] * sizes.page, move), all[0],
 	       format_size(sizes.block, size), format_size(all[0] * sizes.block, whole));
 	puts("what is in them may be unmovable: only compaction can tell");
