@@ -182,6 +182,10 @@ $(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SAN) $(WRAP) -o $@ $^ $(LIBS) -lcmocka
 
+# pure parts of the client
+$(B)/unit/test_cells: $(B)/san/src/cli/cells.o
+$(B)/unit/test_picture: $(B)/san/src/cli/picture.o
+
 unit: $(UNIT)
 .PRECIOUS: $(B)/san/%.o $(B)/obj/%.o
 -include $(wildcard $(B)/san/*/*.d $(B)/san/*/*/*.d)

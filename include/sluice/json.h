@@ -25,21 +25,21 @@
 json_t *snapshot_json(const struct snapshot *snap);
 
 /*
- * The same, and for each zone its view (view.h) and what the map counted: "runs",
- * "ages", "almost_free", "lifetimes", "reuse"; and for each order
- * "unusable_share". Buckets name their bounds: "from_..." inclusive, "below_..."
+ * The same, and for each order of a full scan "unusable_share" (view_unusable()); for
+ * each zone its view (view.h) and what the map counted: "runs", "ages", "almost_free",
+ * "lifetimes", "reuse". Buckets name their bounds: "from_..." inclusive, "below_..."
  * exclusive, null: none; empty ones are left out. "observed_ns" is how long the
  * map has been kept: ages and lifetimes can't be known beyond that. Without a map (source
- * "buddyinfo") these are missing.
+ * "buddyinfo") a zone's view is missing.
  */
 json_t *hist_json(const struct snapshot *snap, const struct topology *topology,
 		  const struct blockmap *map);
 
 /*
- * Every pageblock of online memory: {"version":1, "page_size":N,
- * "pageblock_order":N, "parts":[{"node":0, "zone":"Normal", "start_pfn":N,
- * "blocks":"0000R4F..."}]}. One character per block: R free as a whole and
- * reported, F free as a whole, 0 to 7: so many eighths free, rounded down.
+ * Every pageblock of online memory, ascending: {"version":1, "page_size":N,
+ * "pageblock_order":N, "section_order":N, "parts":[{"node":0, "zone":"Normal",
+ * "start_pfn":N, "blocks":"0000R4F..."}]}. One character per block: R free as a
+ * whole and reported, F free as a whole, 0 to 7: so many eighths free, rounded down.
  */
 json_t *map_json(const struct topology *topology, const struct blockmap *map);
 

@@ -41,8 +41,8 @@ struct zone_view {
 	uint64_t partial_pages[SLUICE_TIME_BUCKETS];   /* free pages of other blocks, for at least
 							* that long, to one snapshot */
 
-	uint64_t almost_free[VIEW_ALMOST_CLASSES]; /* pageblocks */
-	uint64_t almost_free_pages;		   /* free pages in them */
+	uint64_t almost_free[VIEW_ALMOST_CLASSES];	 /* pageblocks */
+	uint64_t almost_free_pages[VIEW_ALMOST_CLASSES]; /* free pages in them */
 };
 
 /* The view of the zone that @zone is the snapshot of, taken from @map at about the same time. */

@@ -37,6 +37,7 @@ extern const struct command commands[]; /* ends with a NULL name */
 int run_probe(const struct cli *cli, int argc, char **argv);
 int run_status(const struct cli *cli, int argc, char **argv);
 int run_hist(const struct cli *cli, int argc, char **argv);
+int run_map(const struct cli *cli, int argc, char **argv);
 int run_audit(const struct cli *cli, int argc, char **argv);
 int run_extents(const struct cli *cli, int argc, char **argv);
 int run_check(const struct cli *cli, int argc, char **argv);
@@ -60,6 +61,21 @@ int fail(const struct cli *cli, const char *text);
  * for observer_extents().
  */
 int open_observer(bool exports, struct observer **ret, struct errmsg *err);
+
+/*
+ * Where hist and map look: into the daemon's answers if one runs, else through an
+ * observer of this client's own, which then stays open; closed by the caller.
+ */
+struct look {
+	const struct cli *cli;
+	struct observer *observer; /* NULL: the daemon answers */
+};
+
+/*
+ * The answer to REQUEST_HIST or REQUEST_MAP, owned by the caller. 0, or -errno with
+ * a reason.
+ */
+int look_get(struct look *look, const char *request, json_t **ret, struct errmsg *err);
 
 /* "label      text text text", wrapped at CLI_WIDTH, further lines indented. */
 #define CLI_LABEL 12

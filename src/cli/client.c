@@ -143,6 +143,44 @@ int open_observer(bool exports, struct observer **ret, struct errmsg *err)
 	return rc;
 }
 
+/* A full scan fills the map, and is the histogram. */
+static int look_ourselves(struct observer *observer, const char *request, json_t **ret,
+			  struct errmsg *err)
+{
+	struct snapshot *snap;
+	int rc;
+
+	snap = malloc(sizeof(*snap));
+	if (!snap)
+		return errmsg_set(err, -ENOMEM, "no memory for a snapshot");
+	rc = observer_snapshot(observer, SCAN_FULL, snap, err);
+	if (!rc && !strcmp(request, REQUEST_HIST))
+		*ret = hist_json(snap, observer_topology(observer), observer_blocks(observer));
+	else if (!rc && snap->source == SOURCE_BUDDYINFO)
+		rc = errmsg_set(err, -ENODATA,
+				"there is no map, only the totals of "
+				"/proc/buddyinfo: see sluice probe");
+	else if (!rc)
+		*ret = map_json(observer_topology(observer), observer_blocks(observer));
+	free(snap);
+	return rc;
+}
+
+int look_get(struct look *look, const char *request, json_t **ret, struct errmsg *err)
+{
+	int rc;
+
+	if (!look->observer) {
+		rc = ask_daemon(look->cli, request, ret, err);
+		if (rc != -ENOENT)
+			return rc;
+		rc = open_observer(false, &look->observer, err);
+		if (rc)
+			return rc;
+	}
+	return look_ourselves(look->observer, request, ret, err);
+}
+
 int expect_no_arguments(const char *command, int argc, char **argv)
 {
 	static const struct option none[] = { { 0 } };

@@ -10,16 +10,37 @@ const struct command commands[] = {
 	  "daemon, as root; nothing is written.",
 	  run_probe },
 	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
-	{ "hist", "[--watch [SECONDS]]", "free extents by zone and order, what is reported",
-	  "The bar shows each order's share of the zone's free bytes: # reported, + unreported and "
-	  "reportable now, . unreported and out of the kernel's reach (below the order limit, or "
-	  "in "
-	  "a zone behind its gate). A zone's gate is the free memory that it must exceed before "
-	  "the kernel reports from it: low watermark + 32 blocks of the order limit. --watch "
-	  "repeats it, every 2 seconds by default. Works without "
+	{ "hist", "[OPTIONS]", "free memory by order, run length, age (--view)",
+	  "--view orders, the default, shows the extents of each zone by order. The bar is each "
+	  "order's share of the zone's free bytes: # reported, + unreported and reportable now, "
+	  ". unreported and out of the kernel's reach (below the order limit, or in a zone behind "
+	  "its gate). A zone's gate is the free memory that it must exceed before the kernel "
+	  "reports from it: low watermark + 32 blocks of the order limit. \"unusable\" is the "
+	  "share of the zone's free memory that lies in extents below that order, and so can't "
+	  "serve an allocation of that order.\n"
+	  "--view runs shows by length what is free in one piece: pageblocks that are free as a "
+	  "whole are joined with their neighbours, beyond the highest order; in others each extent "
+	  "is a run of its own.\n"
+	  "--view ages shows for how long pageblocks have been free as a whole, reported or not. "
+	  "The free pieces of other pageblocks are as old as the last change in their pageblock. "
+	  "Below stands how long pageblocks had been free (lifetimes), and how long reported "
+	  "(reuse), when they were allocated from: what is reused soon was reported in vain.\n"
+	  "--view almost-free shows pageblocks of which at least half is free, and how much would "
+	  "have to move to free them as a whole.\n"
+	  "In all views \"from\" is inclusive and \"below\" exclusive. --watch [SECONDS] repeats "
+	  "the view, every 2 seconds by default. The JSON is the same for all views. Works without "
 	  "the daemon, as root.",
 	  run_hist },
-	{ "audit", "", "the daemon's map against the kernel's totals, now",
+	{ "map", "[OPTIONS]", "picture of physical memory: used, free, reported",
+	  "R: all of the cell is free and reported, r: at least half of it is, F: all of it is "
+	  "free, 1 to 7: at least so many eighths are free, a dot: none of these. A row begins "
+	  "with the address of its first cell. The totals below the picture are by pageblock.\n"
+	  "A cell is as many pageblocks as make the picture fit the screen. --cell section makes "
+	  "it one memory block, the unit of memory hotplug; --cell block, one pageblock. --width N "
+	  "is the width in columns; by default that of the terminal, else 80. There are colours on "
+	  "a terminal, unless NO_COLOR is set. Works without the daemon, as root.",
+	  run_map },
+	{ "audit", "", "the map against the kernel's totals, now",
 	  "Compares the free-extent map, as events have kept it, with the kernel's own count of "
 	  "free pages in each zone, scans, and compares again. What events missed is put down to "
 	  "the ways of the kernel that have none, as far as there is evidence for them; the rest "
@@ -59,6 +80,20 @@ void print_commands(FILE *out)
 			command->summary);
 }
 
+/* A new line in @text begins a new paragraph below the command. */
+static void print_escaped(FILE *out, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\n') {
+			fputs("\n\n\t", out);
+			continue;
+		}
+		if (strchr("#_*\\~-", *text))
+			fputc('\\', out);
+		fputc(*text, out);
+	}
+}
+
 void print_commands_scdoc(FILE *out)
 {
 	for (const struct command *command = commands; command->name; command++) {
@@ -66,11 +101,7 @@ void print_commands_scdoc(FILE *out)
 			command->summary[0] - 'a' + 'A', command->summary + 1);
 		if (command->help) {
 			fputc(' ', out);
-			for (const char *c = command->help; *c; c++) {
-				if (strchr("#_*\\~", *c))
-					fputc('\\', out);
-				fputc(*c, out);
-			}
+			print_escaped(out, command->help);
 		}
 		fputs("\n\n", out);
 	}

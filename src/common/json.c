@@ -125,16 +125,18 @@ static json_t *ages_json(const struct zone_view *view)
 static json_t *almost_free_json(const struct zone_view *view, unsigned int pageblock_order)
 {
 	json_t *blocks = json_array();
+	uint64_t pages = 0;
 
 	for (unsigned int c = 0; c < VIEW_ALMOST_CLASSES; c++) {
 		json_t *entry = bucket_json("pages", ((8ULL + c) << pageblock_order) / 16,
 					    ((9ULL + c) << pageblock_order) / 16);
 
 		json_object_set_new(entry, "blocks", count(view->almost_free[c]));
+		json_object_set_new(entry, "free_pages", count(view->almost_free_pages[c]));
 		json_array_append_new(blocks, entry);
+		pages += view->almost_free_pages[c];
 	}
-	return json_pack("{s:o, s:o}", "free_pages", count(view->almost_free_pages), "classes",
-			 blocks);
+	return json_pack("{s:o, s:o}", "free_pages", count(pages), "classes", blocks);
 }
 
 static json_t *times_json(const uint64_t *buckets)
@@ -162,13 +164,22 @@ static uint64_t sum(const uint64_t *buckets)
 	return all;
 }
 
+static void add_unusable(json_t *json, const struct snapshot *snap,
+			 const struct zone_snapshot *zone)
+{
+	const json_t *orders = json_object_get(json, "orders");
+	json_t *order;
+	size_t i;
+
+	json_array_foreach(orders, i, order) json_object_set_new(
+		order, "unusable_share", json_real(view_unusable(snap, zone, (unsigned int)i)));
+}
+
 static void add_view(json_t *json, const struct snapshot *snap, const struct zone_snapshot *zone,
 		     const struct topology *topology, const struct blockmap *map)
 {
 	const struct sluice_zone_times *times = &map->times[zone->index];
-	json_t *orders = json_object_get(json, "orders"), *order;
 	struct zone_view view;
-	size_t i;
 
 	view_zone(map, topology, zone, snap->time_ns, &view);
 	json_object_set_new(json, "runs", runs_json(&view));
@@ -178,8 +189,6 @@ static void add_view(json_t *json, const struct snapshot *snap, const struct zon
 	json_object_set_new(json, "reuse", times_json(times->reuse));
 	json_object_set_new(json, "reported_blocks", count(times->reported));
 	json_object_set_new(json, "reused_blocks", count(sum(times->reuse)));
-	json_array_foreach(orders, i, order) json_object_set_new(
-		order, "unusable_share", json_real(view_unusable(snap, zone, (unsigned int)i)));
 }
 
 json_t *hist_json(const struct snapshot *snap, const struct topology *topology,
@@ -188,10 +197,15 @@ json_t *hist_json(const struct snapshot *snap, const struct topology *topology,
 	json_t *json = snapshot_json(snap), *zones = json_object_get(json, "zones");
 
 	json_object_set_new(json, "observed_ns", count(snap->observed_ns));
-	if (snap->source == SOURCE_BUDDYINFO || snap->depth != SCAN_FULL)
+	if (snap->depth != SCAN_FULL)
 		return json;
-	for (unsigned int i = 0; i < snap->nr_zones; i++)
-		add_view(json_array_get(zones, i), snap, &snap->zones[i], topology, map);
+	for (unsigned int i = 0; i < snap->nr_zones; i++) {
+		json_t *zone = json_array_get(zones, i);
+
+		add_unusable(zone, snap, &snap->zones[i]);
+		if (snap->source != SOURCE_BUDDYINFO)
+			add_view(zone, snap, &snap->zones[i], topology, map);
+	}
 	return json;
 }
 
@@ -232,9 +246,10 @@ json_t *map_json(const struct topology *topology, const struct blockmap *map)
 
 	for (unsigned int i = 0; i < topology->nr_parts; i++)
 		json_array_append_new(parts, part_json(topology, map, &topology->parts[i]));
-	return json_pack("{s:i, s:o, s:i, s:o}", "version", JSON_VERSION, "page_size",
+	return json_pack("{s:i, s:o, s:i, s:i, s:o}", "version", JSON_VERSION, "page_size",
 			 count(topology->page_size), "pageblock_order",
-			 (int)topology->pageblock_order, "parts", parts);
+			 (int)topology->pageblock_order, "section_order",
+			 (int)topology->section_order, "parts", parts);
 }
 
 json_t *reporting_json(const struct reporting *reporting)

@@ -39,7 +39,7 @@ static void add_partial(struct zone_view *view, const struct sluice_block *block
 	if (sixteenths < 8 || sixteenths > 15)
 		return;
 	view->almost_free[sixteenths - 8]++;
-	view->almost_free_pages += block->free_pages;
+	view->almost_free_pages[sixteenths - 8] += block->free_pages;
 }
 
 /* Adds @nr records that follow each other; *run is where the present run began. */

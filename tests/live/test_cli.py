@@ -12,6 +12,7 @@ import copy
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -19,9 +20,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -35,7 +37,10 @@ from tap import Skip, Tap  # noqa: E402
 
 WIDTH = 80
 WATCH_SECONDS = 60
-COMMANDS = ("probe", "status", "hist", "extents", "check", "kick", "restore")
+COMMANDS = ("probe", "status", "hist", "map", "extents", "audit", "check", "kick", "restore")
+VIEWS = ("orders", "runs", "ages", "almost-free")
+SCREEN_LINES = 24
+MOVES_TRIES = 5
 
 HIST_KEYS = {"version", "source", "scan", "cost_ns", "probes", "page_size", "pageblock_order",
              "reporting_order", "zones"}
@@ -181,7 +186,7 @@ def check_alone() -> None:
 def check_unprivileged() -> None:
     """Without root and without a daemon: status 1, and what is missing."""
     with empty_runtime() as runtime:
-        for command in ("probe", "hist", "status"):
+        for command in ("probe", "hist", "map", "status"):
             options = ("--runtime-dir", str(runtime))
             done = run_as_nobody(SLUICE, *options, command)
             assert done.returncode == 1 and not done.stdout, done
@@ -218,6 +223,9 @@ def check_usage() -> None:
                       ["kick", "more"], ["kick", "--wrong"], ["restore", "more"], ["hist", "more"],
                       ["hist", "--wrong"], ["hist", "--watch", "0"], ["hist", "--watch=x"],
                       ["hist", "--watch=5x"], ["hist", "--watch", "3601"],
+                      ["hist", "--view"], ["hist", "--view", "run"], ["hist", "--view="],
+                      ["map", "more"], ["map", "--cell", "page"], ["map", "--cell"],
+                      ["map", "--width", "39"], ["map", "--width=1001"], ["map", "--width=x"],
                       ["check", "one", "two"], ["check", "--wrong"], ["--runtime-dir"]):
         done = run_as_nobody(SLUICE, *arguments)
         assert done.returncode == 2, f"{arguments}: {done}"
@@ -272,7 +280,7 @@ def check_kick() -> None:
 def check_bad_answers() -> None:
     """A daemon that answers nonsense, nothing or too much: status 1 and a reason."""
     for answer in (b"", b"nonsense\n", b'{"version":1', b"[]", b"\0" * 100, b"x" * (5 << 20)):
-        for command in ("status", "hist", "kick", "restore"):
+        for command in ("status", "hist", "map", "kick", "restore"):
             done = ask_counterfeit(answer, command)
             assert done.returncode == 1 and done.stderr, f"{command}, {answer[:20]!r}: {done}"
             document(ask_counterfeit(answer, "--json", command), 1)
@@ -322,13 +330,328 @@ def check_wide_status(daemon: Daemon) -> None:
     assert_text(ask_counterfeit(status, "status"))
 
 
+# --- views ---------------------------------------------------------------------------------------
+
+def rows_of(text: str, pattern: str) -> list[list[tuple[str, ...]]]:
+    """What a pattern finds in the lines of each zone."""
+    zones: list[list[tuple[str, ...]]] = []
+    for line in text.splitlines():
+        if line.startswith("node "):
+            zones.append([])
+        elif zones and (found := re.match(pattern, line)):
+            zones[-1].append(found.groups())
+    return zones
+
+
+def shown(hist: dict[str, Any], view: str) -> str:
+    """What a view makes of a document."""
+    return assert_text(ask_counterfeit(hist, "hist", "--view", view))
+
+
+def check_views(daemon: Daemon) -> None:
+    """Each view shows each zone's numbers as the JSON has them; the JSON is the same for all."""
+    require_bpf(daemon)
+    hist = daemon.hist()
+    zones = hist["zones"]
+    for view in VIEWS:
+        with_view = ask_counterfeit(hist, "--json", "hist", "--view", view)
+        assert document(with_view) == hist, view
+        for zone in zones:
+            assert f"node {zone['node']} {zone['zone']}: " in shown(hist, view), view
+    assert shown(hist, "orders") == assert_text(ask_counterfeit(hist, "hist"))
+
+    size = r" *[\d.]+ [KMGT]?i?B"
+    time_ = r" *[\d.]+ (?:ns|us|ms|s|min|h|d)"
+    orders = rows_of(shown(hist, "orders"), rf" *(\d+){size} +(\d+){size} +\S+ +[<>]?(\d+)%")
+    for found, zone in zip(orders, zones, strict=True):
+        assert [(int(order), int(extents)) for order, extents, _ in found] == [
+            (order["order"], order["free_extents"]) for order in zone["orders"]]
+        for (_, _, share), order in zip(found, zone["orders"], strict=True):
+            assert abs(int(share) - 100 * order["unusable_share"]) <= 1, (share, order)
+    runs = rows_of(shown(hist, "runs"), rf"{size} +(?:-|{size}) +(\d+){size}")
+    for found, zone in zip(runs, zones, strict=True):
+        assert [int(row[0]) for row in found] == [
+            entry["runs"] for entry in zone["runs"]["classes"]], zone["runs"]
+    ages = rows_of(shown(hist, "ages"), rf"{time_}{time_}{size}{size}{size}")
+    assert [len(found) for found in ages] == [len(zone["ages"]) for zone in zones], ages
+    almost = rows_of(shown(hist, "almost-free"), rf" *(\d+) to +(\d+) +(\d+){size}{size}")
+    for found, zone in zip(almost, zones, strict=True):
+        classes = [entry for entry in zone["almost_free"]["classes"] if entry["blocks"]]
+        assert [tuple(map(int, row)) for row in found] == [
+            (entry["from_pages"], entry["below_pages"] - 1, entry["blocks"])
+            for entry in reversed(classes)], zone["almost_free"]
+        for entry in classes:
+            assert (entry["from_pages"] * entry["blocks"] <= entry["free_pages"]
+                    < entry["below_pages"] * entry["blocks"]), entry
+
+
+def check_times(daemon: Daemon) -> None:
+    """Lifetimes and reuse of all zones are added up, and their median is named."""
+    hist = daemon.hist()
+    tick = 1 << 24
+    for zone in hist["zones"]:
+        zone.update(lifetimes=[], reuse=[], reported_blocks=0, reused_blocks=0)
+    text = " ".join(shown(hist, "ages").split())
+    assert "reuse 0 of 0 reported" in text and "median" not in text, text
+    for zone in (hist["zones"][0], hist["zones"][-1]):
+        zone["reported_blocks"] = 100 * len(hist["zones"])
+        for name, blocks in (("lifetimes", 30), ("reuse", 20)):
+            zone[name] = [
+                {"from_ns": 0, "below_ns": tick, "blocks": 1},
+                {"from_ns": tick << 6, "below_ns": tick << 7, "blocks": blocks},
+                {"from_ns": tick << 16, "below_ns": tick << 17, "blocks": blocks - 2}]
+    several = len(hist["zones"]) > 1
+    text = shown(hist, "ages")
+    words = " ".join(text.split())
+    reported = sum(zone["reported_blocks"] for zone in hist["zones"])
+    assert f"{78 if several else 39} of {reported} reported pageblocks" in words, text
+    assert words.count("median after 1.1 s to 2.1 s") == 2, text
+    assert f"\n18.3 min 36.7 min {56 if several else 28:9} " in text, text
+    hist["observed_ns"] = 90 * 60 * 10 ** 9
+    assert "observed for 1.5 h" in " ".join(shown(hist, "ages").split())
+
+
+def check_wide_views(daemon: Daemon) -> None:
+    """Terabytes, years and high nodes fit 80 columns."""
+    require_bpf(daemon)
+    hist = big_hist(daemon.hist())
+    tick = 1 << 24
+    for zone in hist["zones"]:
+        pages = 268_173_312
+        zone["runs"] = {"longest_pages": pages, "longest_start_pfn": 1 << 36, "classes": [
+            {"from_pages": 1 << n, "below_pages": (2 << n) if n < 18 else None,
+             "runs": pages >> n, "free_pages": pages} for n in range(19)]}
+        zone["ages"] = [{"from_ns": tick << n, "below_ns": tick << n + 1,
+                         "free_blocks": 523_776, "reported_blocks": 261_888,
+                         "partial_pages": pages} for n in range(32)]
+        zone["almost_free"] = {"free_pages": 8 * pages, "classes": [
+            {"from_pages": 32 * n, "below_pages": 32 * (n + 1), "blocks": 999_999,
+             "free_pages": 999_999 * 33 * n} for n in range(8, 16)]}
+        zone["lifetimes"] = zone["reuse"] = [
+            {"from_ns": tick << n, "below_ns": tick << n + 1, "blocks": 999_999}
+            for n in range(32)]
+        zone.update(reported_blocks=1 << 40, reused_blocks=1 << 39)
+    for view in VIEWS:
+        shown(hist, view)
+
+
+def check_no_map(daemon: Daemon) -> None:
+    """Where only totals are known, the orders are shown, and other views say what is missing."""
+    hist = daemon.hist()
+    hist["source"] = "buddyinfo"
+    for zone in hist["zones"]:
+        for name in ("runs", "ages", "almost_free", "lifetimes", "reuse"):
+            zone.pop(name, None)
+    assert "unusable" in shown(hist, "orders")
+    for view in VIEWS[1:]:
+        done = ask_counterfeit(hist, "hist", "--view", view)
+        assert done.returncode == 1 and not done.stdout and "buddyinfo" in done.stderr, done
+
+
+# --- map -----------------------------------------------------------------------------------------
+
+MAP_KEYS = {"version", "page_size", "pageblock_order", "section_order", "parts"}
+CELL = re.compile(r"one cell is (\S+ \S+);")
+
+
+def picture_rows(text: str) -> list[tuple[int, str]]:
+    """Address and cells of each row of a picture, holes and headings left out."""
+    found = (re.fullmatch(r"0x([0-9a-f]+)  (\S(?:.*\S)?)", line) for line in text.splitlines())
+    return [(int(row[1], 16), row[2]) for row in found if row and "hole: " not in row[2]]
+
+
+def check_picture() -> None:
+    """A small machine, cell by cell: states, holes, zones and nodes, totals."""
+    blocks = "4RRRRRR0" + "F" * 10 + "0123456700"
+    made = {"version": 1, "page_size": 4096, "pageblock_order": 9, "section_order": 11, "parts": [
+        {"node": 0, "zone": "DMA", "start_pfn": 0, "blocks": blocks[:8]},
+        {"node": 0, "zone": "DMA32", "start_pfn": 8 << 9, "blocks": blocks[8:]},
+        {"node": 1, "zone": "Movable", "start_pfn": 128 << 9, "blocks": "R" * 70},
+        {"node": 1, "zone": "Movable", "start_pfn": 200 << 9, "blocks": "RR00"}]}
+    run = partial(ask_counterfeit, made, "map")
+    assert document(ask_counterfeit(made, "--json", "map")) == made
+    text = assert_text(run("--cell", "block"))
+    assert text == """\
+node 0 DMA: 16 MiB
+0x00000000  4RRRRRR.
+node 0 DMA32: 40 MiB
+0x01000000  FFFFFFFFFF.1234567..
+0x03800000  hole: 200 MiB
+node 1 Movable: 148 MiB
+0x10000000  RRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRRR
+0x18000000  RRRRRR  RR..
+
+one cell is 2 MiB; of pageblocks, which are 2 MiB each, there are
+R      156 MiB  reported
+F       20 MiB  free, not reported
+1-7     16 MiB  partly free, so many eighths or more: at least 8 MiB
+.       12 MiB  in use: less than an eighth is free
+         4 MiB  holes in and between cells
+""", text
+    text = assert_text(run("--cell", "section"))
+    assert "one cell is 8 MiB;" in text, text
+    assert picture_rows(text) == [(0, "rr"), (0x1000000, "FF433"),
+                                  (0x10000000, 18 * "R" + "r")], text
+
+
+def map_letters(document_: dict[str, Any]) -> str:
+    """All pageblocks, in a picture's letters."""
+    return "".join(part["blocks"] for part in document_["parts"]).replace("0", ".")
+
+
+def check_map(daemon: Daemon) -> None:
+    """The picture of this machine: every pageblock is in it once, whatever a cell is."""
+    require_bpf(daemon)
+    for name in ("with a daemon", "alone"):
+        with empty_runtime() as empty:
+            runtime = daemon.runtime if name == "with a daemon" else empty
+            found = document(run_client(runtime, "map", "--json"))
+            assert_text(run_client(runtime, "map"))
+            assert_text(run_client(runtime, "map", "--cell", "section"))
+            assert_text(run_client(runtime, "map", "--cell", "block"))
+        assert MAP_KEYS <= found.keys(), MAP_KEYS - found.keys()
+        block = found["page_size"] << found["pageblock_order"]
+        letters = map_letters(found)
+        assert set(letters) <= set("RF.1234567"), set(letters)
+        text = assert_text(ask_counterfeit(found, "map", "--cell", "block"))
+        rows = picture_rows(text)
+        assert "".join(cells for _, cells in rows).replace(" ", "") == letters, name
+        starts = {part["start_pfn"] * found["page_size"]: part["blocks"]
+                  for part in found["parts"]}
+        for address, cells in rows:
+            start = max(start for start in starts if start <= address)
+            first = (address - start) // block
+            assert starts[start][first:first + 1].replace("0", ".") == cells[0], hex(address)
+        whole = assert_text(ask_counterfeit(found, "map"))
+        assert len(whole.splitlines()) < SCREEN_LINES, f"{name}: it does not fit a screen"
+        assert whole.splitlines()[-4:] == text.splitlines()[-4:] or "r:" in whole, whole
+
+
+def map_states(found: dict[str, Any]) -> dict[str, list[int]]:
+    """Pageblocks by state in each zone: free, reported, and eighths that are free in others."""
+    zones: dict[str, list[int]] = {}
+    for part in found["parts"]:
+        state = zones.setdefault(f"{part['node']} {part['zone']}", [0, 0, 0, 0])
+        blocks = part["blocks"]
+        state[0] += blocks.count("F") + blocks.count("R")
+        state[1] += blocks.count("R")
+        state[2] += sum(int(letter) for letter in blocks if letter.isdigit())
+        state[3] += sum(letter.isdigit() for letter in blocks)
+    return zones
+
+
+def hist_states(hist: dict[str, Any]) -> dict[str, list[int]]:
+    """The same from a histogram, with the free pages of other pageblocks."""
+    return {f"{zone['node']} {zone['zone']}":
+            [sum(age[name] for age in zone["ages"])
+             for name in ("free_blocks", "reported_blocks", "partial_pages")]
+            for zone in hist["zones"]}
+
+
+def check_sums(daemon: Daemon) -> str:
+    """Sums of the map are those of the histogram, in every zone where nothing moved meanwhile."""
+    require_bpf(daemon)
+    still: set[str] = set()
+    with empty_runtime() as empty:
+        for runtime in (daemon.runtime, empty):
+            compared: set[str] = set()
+            for _ in range(MOVES_TRIES):
+                before, found, after = (document(run_client(runtime, "--json", command))
+                                        for command in ("hist", "map", "hist"))
+                states, old, new = map_states(found), hist_states(before), hist_states(after)
+                eighth = (1 << found["pageblock_order"]) // 8
+                assert states.keys() == old.keys(), (states.keys(), old.keys())
+                for zone, (free, reported, eighths, others) in states.items():
+                    if old[zone] != new[zone]:
+                        continue
+                    assert [free, reported] == old[zone][:2], (zone, states[zone], old[zone])
+                    assert (eighths * eighth <= old[zone][2] <= (eighths + others) * eighth
+                            ), (zone, states[zone], old[zone])
+                    compared.add(zone)
+                if compared == states.keys():
+                    break
+            if not compared:
+                raise Skip(f"memory moved in every zone, in each of {MOVES_TRIES} tries")
+            still |= compared
+    return f"compared in {', '.join(sorted(still))}"
+
+
+def check_big_map() -> str:
+    """A guest of 1 TiB: the picture fits a screen; a width of one's own is kept."""
+    half = 1 << 18  # pageblocks of 512 GiB
+    blocks = "".join("RF0R7"[index * index % 5] for index in range(half))
+    made = {"version": 1, "page_size": 4096, "pageblock_order": 9, "section_order": 19, "parts": [
+        {"node": 0, "zone": "DMA", "start_pfn": 0, "blocks": blocks[:8]},
+        {"node": 0, "zone": "DMA32", "start_pfn": 8 << 9, "blocks": blocks[8:1536]},
+        {"node": 0, "zone": "Normal", "start_pfn": 2048 << 9, "blocks": blocks},
+        {"node": 1, "zone": "Normal", "start_pfn": half + 2048 << 9, "blocks": blocks}]}
+    text = assert_text(ask_counterfeit(made, "map"))
+    assert len(text.splitlines()) < SCREEN_LINES, text
+    found = CELL.search(text)
+    assert found, text
+    for width in (40, 60, 80, 200):
+        lines = ask_counterfeit(made, "map", "--width", str(width)).stdout.splitlines()
+        rows = [line for line in lines if line.startswith("0x") and "hole" not in line]
+        assert width / 4 < max(map(len, rows)) <= width, f"{width}: {max(map(len, rows))}"
+    return f"one cell is {found[1]}"
+
+
+def check_odd_maps() -> None:
+    """A map that makes no sense: status 1, and no picture."""
+    good: dict[str, Any] = {
+        "version": 1, "page_size": 4096, "pageblock_order": 9, "section_order": 15,
+        "parts": [{"node": 0, "zone": "Normal", "start_pfn": 512, "blocks": "R0"}]}
+    assert_text(ask_counterfeit(good, "map"))
+    part = good["parts"][0]
+    for odd in ({"page_size": 0}, {"page_size": 1 << 40}, {"pageblock_order": 63},
+                {"pageblock_order": -1}, {"section_order": 8}, {"section_order": 64},
+                {"parts": []}, {"parts": None}, {"parts": [None]},
+                {"parts": [{**part, "zone": 1}]}, {"parts": [{**part, "blocks": ""}]},
+                {"parts": [{**part, "blocks": None}]}, {"parts": [{**part, "start_pfn": -1}]},
+                {"parts": [part, {**part, "start_pfn": 0}]}):
+        done = ask_counterfeit({**good, **odd}, "map")
+        assert done.returncode == 1 and done.stderr and not done.stdout, (odd, done)
+
+
+def terminal_output(*arguments: str, env: Mapping[str, str]) -> str:
+    """What a client prints onto a terminal of 80 columns."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (SCREEN_LINES, WIDTH))
+    text = bytearray()
+    try:
+        with running(*arguments, stdout=follower, env=env) as process:
+            os.close(follower)
+            with contextlib.suppress(OSError):  # the end of the other side
+                while chunk := os.read(leader, 65536):
+                    text += chunk
+            assert process.wait(30) == 0, process.returncode
+    finally:
+        os.close(leader)
+    return text.decode().replace("\r", "")
+
+
+def check_colours(daemon: Daemon) -> None:
+    """Colours on a terminal only, none where they are not wanted; the letters stay."""
+    require_bpf(daemon)
+    base = ("--runtime-dir", str(daemon.runtime), "map")
+    plain = {"TERM": "xterm", "NO_COLOR": ""}  # an empty one does not count
+    text = terminal_output(*base, env=plain)
+    assert "\033[0;30;42mR" in text, text
+    bare = re.sub(r"\033\[[0-9;]*m", "", text)
+    assert_narrow(bare)
+    assert "\033" not in bare and picture_rows(bare), bare
+    for env in ({**plain, "NO_COLOR": "1"}, {**plain, "TERM": "dumb"}):
+        assert "\033" not in terminal_output(*base, env=env), env
+
+
 # --- hist --watch --------------------------------------------------------------------------------
 
 @contextlib.contextmanager
-def running(*arguments: str, stdout: int) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, stdout: int,
+            env: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A client in a session of its own, without a terminal to control it."""
     process = subprocess.Popen([str(SLUICE), *arguments], text=True, stdin=subprocess.DEVNULL,
-                               stdout=stdout, stderr=subprocess.PIPE, env=plain_environment(),
+                               stdout=stdout, stderr=subprocess.PIPE, env=plain_environment(env),
                                start_new_session=True)
     try:
         yield process
@@ -372,7 +695,13 @@ def check_watch(daemon: Daemon) -> str:
     assert took > 2, f"4 lines in {took:.1f} s"
     for line in text.splitlines():
         assert_hist(json.loads(line))
+    text, _ = watch("or longer\n", 2, *base, "hist", "--watch=1", "--view", "runs")
+    assert_narrow(text)
+    assert "\033" not in text, text
     with empty_runtime() as runtime:
+        text, _ = watch("observed ", 2, "--runtime-dir", str(runtime), "hist", "--view", "ages",
+                        "--watch=1")
+        assert "since this client first looked" in " ".join(text.split()), text
         text, _ = watch("}\n", 2, "--runtime-dir", str(runtime), "hist", "--json", "--watch=1")
     for line in text.splitlines():
         assert_hist(json.loads(line))
@@ -401,6 +730,7 @@ def check_terminal(daemon: Daemon) -> None:
 def check_closed_pipe(daemon: Daemon) -> None:
     """Nobody reads what it prints: it ends, without a crash."""
     for arguments in (("hist",), ("--json", "hist"), ("hist", "--watch=1"), ("status",),
+                      ("hist", "--view", "ages"), ("map",), ("--json", "map"),
                       ("--json", "status"), ("--help",)):
         reader, writer = os.pipe()
         os.close(reader)
@@ -415,6 +745,7 @@ def check_full_disk(daemon: Daemon) -> None:
     if not Path("/dev/full").exists():
         raise Skip("/dev/full is missing")
     for arguments in (("hist",), ("--json", "hist"), ("status",), ("--json", "status"),
+                      ("hist", "--view", "runs"), ("map",), ("--json", "map"),
                       ("--json", "probe"), ("probe",), ("--help",)):
         with open("/dev/full", "w", encoding="ascii") as full:
             with running("--runtime-dir", str(daemon.runtime), *arguments,
@@ -465,6 +796,16 @@ def main() -> int:
         ("kick, by a counterfeit daemon", check_kick),
         ("answers that make no sense", check_bad_answers),
         ("a wide histogram", partial(with_daemon, check_wide_hist)),
+        ("views", partial(with_daemon, check_views)),
+        ("lifetimes and reuse", partial(with_daemon, check_times)),
+        ("wide views", partial(with_daemon, check_wide_views)),
+        ("views without a map", partial(with_daemon, check_no_map)),
+        ("map, cell by cell", check_picture),
+        ("map of this machine", partial(with_daemon, check_map)),
+        ("sums of map and histogram", partial(with_daemon, check_sums)),
+        ("map of 1 TiB", check_big_map),
+        ("maps that make no sense", check_odd_maps),
+        ("map in colour", partial(with_daemon, check_colours)),
         ("a wide status", partial(with_daemon, check_wide_status)),
         ("hist --watch", partial(with_daemon, check_watch)),
         ("hist --watch on a terminal", partial(with_daemon, check_terminal)),

@@ -178,7 +178,10 @@ static void test_almost_free(void **state)
 	assert_int_equal(view.almost_free[0], 2);
 	assert_int_equal(view.almost_free[1], 1);
 	assert_int_equal(view.almost_free[7], 1);
-	assert_int_equal(view.almost_free_pages, 256 + 287 + 288 + 511);
+	assert_int_equal(view.almost_free_pages[0], 256 + 287);
+	assert_int_equal(view.almost_free_pages[1], 288);
+	assert_int_equal(view.almost_free_pages[6], 0);
+	assert_int_equal(view.almost_free_pages[7], 511);
 }
 
 /* Only the parts of the zone count. */
