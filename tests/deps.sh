@@ -17,6 +17,8 @@ live='strace'
 vm='qemu-system-x86 busybox-static dpkg apt debian-archive-keyring ca-certificates'
 
 needed="$build $check $live $vm"
+# `deps.sh bench`: what benchmarks compare with
+[ "${1:-}" != bench ] || needed="$needed bpftrace"
 # shellcheck disable=SC2016,SC2086 # dpkg-query expands the one, the other is a list of words
 installed=" $(dpkg-query -W -f='${db:Status-Status}=${Package} ' $needed 2>/dev/null)" || true
 missing=
