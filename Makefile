@@ -6,6 +6,7 @@
 #                with libraries out of SYSROOT if that is set
 # make install   into $(DESTDIR)$(prefix)
 # make check     every test; make demo shows it working in a real guest
+# make bench-observe  measures what watching costs
 # make deps      installs the Debian packages that all this needs (as root)
 #
 # V=1 shows the commands.
@@ -55,7 +56,7 @@ objects     = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all static install check demo deps clean format docs unit live vm lint FORCE
+.PHONY: all static install check bench-observe demo deps clean format docs unit live vm lint FORCE
 
 all: $(B)/sluiced $(B)/sluice docs
 
@@ -162,6 +163,17 @@ demo:
 	$(Q)sh tests/deps.sh
 	$(Q)$(MAKE) --no-print-directory static $(B)/static/workload
 	$(Q)python3 tests/vm/demo.py
+
+# what watching costs; BENCH="--quick" for a trial
+bench-observe:
+	$(Q)sh tests/deps.sh bench
+	$(Q)$(MAKE) --no-print-directory $(B)/sluiced $(B)/bench/loops $(B)/bench/programs
+	$(Q)python3 tests/bench/observe.py $(BENCH)
+
+$(B)/bench/%: $(B)/obj/tests/bench/%.o
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lbpf -ljansson
 
 # unit tests with sanitizers, in their own objects
 SAN        := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all

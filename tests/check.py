@@ -229,6 +229,8 @@ def build(step: Step) -> None:
     run_command(step, "build with gcc", "make", JOBS)
     run_command(step, "static build", "make", JOBS, "static", "build/static/workload",
                 "build/static/agree", "build/static/stale")
+    run_command(step, "build of the benchmark", "make", JOBS, "build/bench/loops",
+                "build/bench/programs")
 
 
 def clang(step: Step) -> None:

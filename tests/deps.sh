@@ -20,6 +20,8 @@ vm='qemu-system-x86 busybox-static stress-ng dpkg apt debian-archive-keyring ca-
 arm64='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 
 needed="$build $check $live $vm $arm64"
+# `deps.sh bench`: what benchmarks compare with
+[ "${1:-}" != bench ] || needed="$needed bpftrace"
 # shellcheck disable=SC2016,SC2086 # dpkg-query expands the one, the other is a list of words
 installed=" $(dpkg-query -W -f='${db:Status-Status}=${Package} ' $needed 2>/dev/null)" || true
 missing=
