@@ -5,29 +5,49 @@
 
 static __always_inline uint64_t page_of(uint64_t pfn)
 {
-	return vmemmap + pfn * bpf_core_type_size(struct page);
+	return hot.vmemmap + pfn * bpf_core_type_size(struct page);
 }
 
 /* A shift costs one instruction; a division by what is hardly ever no power of two, dozens. */
 static __always_inline uint64_t pfn_of(uint64_t page)
 {
-	return page_shift ? (page - vmemmap) >> (page_shift & 63) :
-			    (page - vmemmap) / bpf_core_type_size(struct page);
+	const uint64_t offset = page - hot.vmemmap;
+
+	return hot.page_shift ? offset >> (hot.page_shift & 63) :
+				offset / bpf_core_type_size(struct page);
+}
+
+/* Index of the pageblock's record, or SLUICE_NO_RECORDS: what no run covers. */
+__attribute__((noinline)) uint32_t record_in_section(uint64_t pfn)
+{
+	const uint64_t section = pfn >> section_order;
+	const uint32_t key = section;
+	uint64_t *base;
+
+	if (section >= nr_sections)
+		return SLUICE_NO_RECORDS;
+	base = bpf_map_lookup_elem(&sections, &key);
+	if (!base || *base == SLUICE_NO_RECORDS)
+		return SLUICE_NO_RECORDS;
+	return *base + ((pfn & ((1ULL << section_order) - 1)) >> pageblock_order);
 }
 
 /* The record of the pageblock that holds @pfn; NULL where sluice keeps none. */
 static __always_inline struct sluice_block *block_of(uint64_t pfn)
 {
-	uint64_t section64 = pfn >> section_order;
-	uint32_t section = section64, index;
-	uint64_t *base;
+	const uint64_t number = pfn >> pageblock_order;
+	uint32_t index;
 
-	if (section64 >= nr_sections)
-		return NULL;
-	base = bpf_map_lookup_elem(&sections, &section);
-	if (!base || *base == SLUICE_NO_RECORDS)
-		return NULL;
-	index = *base + ((pfn & ((1ULL << section_order) - 1)) >> pageblock_order);
+#pragma unroll
+	for (int i = 0; i < SLUICE_RUNS; i++) {
+		const uint64_t at = number - hot.runs[i].first_block;
+
+		if (at < hot.runs[i].nr_blocks) {
+			index = hot.runs[i].first_record + at;
+			return bpf_map_lookup_elem(&blocks, &index);
+		}
+	}
+	index = record_in_section(pfn); /* beyond the last record, if there is none */
 	return bpf_map_lookup_elem(&blocks, &index);
 }
 

@@ -34,7 +34,7 @@ static __always_inline void block_add(struct sluice_block *block, uint32_t pages
 		counters()->clamped++;
 		free_pages = full;
 	}
-	now.since = recent_tick;
+	now.since = hot.recent_tick;
 	if (free_pages == full) {
 		now.flags |= SLUICE_BLOCK_FREE;
 		now.since = now_ticks();
@@ -62,7 +62,7 @@ static __always_inline uint32_t block_sub(struct sluice_block *block, uint32_t p
 		now.order = SLUICE_NO_EXTENT;
 	}
 	now.free_pages -= pages;
-	now.since = recent_tick;
+	now.since = hot.recent_tick;
 	*block = now;
 	return missing;
 }

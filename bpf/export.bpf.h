@@ -47,9 +47,9 @@ __attribute__((noinline)) int export_chunk(uint64_t pfn, uint32_t lowest)
 	for (uint32_t i = 0; i < CHUNK_PAGES; i++) {
 		struct head head;
 
-		if (i < next || !(heads >> i & 1) || !read_pages(pfn + i, 1))
+		if (i < next || !(heads >> i & 1))
 			continue;
-		head = decode(&layout, chunk, pfn + i);
+		head = head_at(&layout, pfn + i);
 		if (!head.free || head.order >= pageblock_order)
 			continue;
 		if (head.order >= lowest)
@@ -65,10 +65,8 @@ __attribute__((noinline)) int export_chunk(uint64_t pfn, uint32_t lowest)
 __attribute__((noinline)) int export_one(uint64_t pfn, uint32_t lowest)
 {
 	const struct layout layout = page_layout();
-	struct head head = {};
+	const struct head head = head_at(&layout, pfn);
 
-	if (read_pages(pfn, 1))
-		head = decode(&layout, chunk, pfn);
 	if (head.free && head.order >= pageblock_order) {
 		if (head.order >= lowest)
 			export_extent(pfn, head.order, head.reported);

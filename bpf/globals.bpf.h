@@ -13,15 +13,8 @@ const volatile uint32_t pcp_orders;  /* bit N: frees of order N go to per-CPU li
 const volatile bool read_in_place;   /* bpf_rdonly_cast() works: 6.2+ */
 const volatile bool extfrag_removes; /* mm_page_alloc_extfrag means an extent was taken */
 
-/* Set once pairing has found them. */
-uint64_t vmemmap; /* address of the struct page of pfn 0 */
-/*
- * Tick of the last snapshot, which user space sets: for changes that happen with
- * every event, where a look at the clock would cost as much as all the rest.
- */
-uint32_t recent_tick;
-
-uint32_t page_shift; /* log2 of sizeof(struct page); 0: it is no power of two */
+/* Set by user space, once pairing has found where the memory map is. */
+struct sluice_hot hot __attribute__((aligned(64)));
 
 /*
  * First record of each section, or SLUICE_NO_RECORDS. 64 bits, since the kernel
@@ -51,6 +44,6 @@ struct sluice_scan_zone scan_zones[SLUICE_MAX_ZONES];
 
 struct sluice_zone_times zone_times[SLUICE_MAX_ZONES];
 
-struct sluice_event_counters event_counters[SLUICE_MAX_CPUS];
+struct sluice_event_counters event_counters[SLUICE_MAX_CPUS] __attribute__((aligned(64)));
 
 #endif

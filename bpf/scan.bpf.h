@@ -26,6 +26,7 @@
 static uint8_t chunk[CHUNK_PAGES * PAGE_STRUCT_MAX] __attribute__((aligned(8)));
 static uint64_t hop_to;	    /* first pfn behind the free extent seen last */
 static uint32_t block_free; /* free pages counted so far in the current block */
+static uint32_t scan_tick;  /* of the call: a tick lasts longer than a call */
 static uint32_t scan_probes;
 static uint32_t scan_faults;
 
@@ -75,25 +76,35 @@ static __always_inline struct layout page_layout(void)
 	return layout;
 }
 
-/* Decodes a copy of a struct page; an order that can't be is no free extent. */
-static __always_inline struct head decode(const struct layout *layout, const uint8_t *page,
-					  uint64_t pfn)
+static __always_inline bool is_buddy(const struct layout *layout, uint32_t page_type)
 {
-	const uint32_t type =
-		*(const uint32_t *)(page + bpf_core_field_offset(struct page, page_type));
-	struct head head = {};
-	uint64_t flags, order;
+	return (page_type & layout->buddy_mask) == layout->buddy_value;
+}
 
-	if ((type & layout->buddy_mask) != layout->buddy_value)
-		return head;
-	order = *(const uint64_t *)(page + bpf_core_field_offset(struct page, private));
+/* Of a page in the buddy lists; an order that can't be is no free extent. */
+static __always_inline struct head head_of(uint64_t pfn, uint64_t order, uint64_t flags)
+{
+	struct head head = {};
+
 	if (order > highest_order || (pfn & ((1ULL << (order & 31)) - 1)))
 		return head;
-	flags = *(const uint64_t *)(page + layout->flags_offset);
 	head.free = true;
 	head.order = order;
 	head.reported = flags >> bpf_core_enum_value(enum pageflags, PG_reported) & 1;
 	return head;
+}
+
+/* From a copy of a struct page. */
+static __always_inline struct head decode(const struct layout *layout, const uint8_t *page,
+					  uint64_t pfn)
+{
+	const struct head none = {};
+
+	if (!is_buddy(layout,
+		      *(const uint32_t *)(page + bpf_core_field_offset(struct page, page_type))))
+		return none;
+	return head_of(pfn, *(const uint64_t *)(page + bpf_core_field_offset(struct page, private)),
+		       *(const uint64_t *)(page + layout->flags_offset));
 }
 
 static __always_inline bool read_pages(uint64_t pfn, uint32_t pages)
@@ -144,7 +155,7 @@ static __always_inline void set_block(struct sluice_block *block, uint64_t old, 
 {
 	const union block_word was = { .word = old };
 	union block_word now = { .word = old };
-	const uint32_t ticks = now_ticks();
+	const uint32_t ticks = scan_tick;
 	struct sluice_zone_times *times;
 
 	zone &= SLUICE_MAX_ZONES - 1;
@@ -198,27 +209,49 @@ __attribute__((noinline)) int set_extent(uint64_t pfn, uint32_t zone, uint32_t o
 	return 0;
 }
 
+/*
+ * 6.2+: gives a read-only pointer that programs follow without a helper, with an
+ * exception table for addresses that are not there.
+ */
+extern void *bpf_rdonly_cast(const void *obj, uint32_t btf_id) __ksym __weak;
+
+/* Pages that are not there read as zeros, which no free extent does. */
+static __always_inline struct head head_in_place(const struct layout *layout, uint64_t pfn)
+{
+	const struct page *page =
+		bpf_rdonly_cast((void *)page_of(pfn), bpf_core_type_id_kernel(struct page));
+	const struct head none = {};
+
+	scan_probes++;
+	if (!is_buddy(layout, page->page_type))
+		return none;
+	if (bpf_core_field_exists(struct page___memdesc, flags.f))
+		return head_of(pfn, page->private, ((const struct page___memdesc *)page)->flags.f);
+	return head_of(pfn, page->private, page->flags);
+}
+
+/* The free extent that starts at @pfn, if one does. */
+static __always_inline struct head head_at(const struct layout *layout, uint64_t pfn)
+{
+	const struct head none = {};
+
+	if (read_in_place)
+		return head_in_place(layout, pfn);
+	return read_pages(pfn, 1) ? decode(layout, chunk, pfn) : none;
+}
+
 /* Returns the pfn behind the free extent, or 0 if none of pageblock order starts here. */
 static __always_inline uint64_t scan_head(uint64_t pfn, uint32_t zone)
 {
 	const struct layout layout = page_layout();
-	struct head head;
+	const struct head head = head_at(&layout, pfn);
 
-	if (!read_pages(pfn, 1))
-		return 0;
-	head = decode(&layout, chunk, pfn);
 	if (!head.free || head.order < pageblock_order)
 		return 0;
 	count_extent(zone, head);
 	set_extent(pfn, zone, head.order, head.reported);
 	return pfn + (1ULL << head.order);
 }
-
-/*
- * 6.2+: gives a read-only pointer that programs follow without a helper, with an
- * exception table for addresses that are not there.
- */
-extern void *bpf_rdonly_cast(const void *obj, uint32_t btf_id) __ksym __weak;
 
 /* Bit i: page i of the chunk is the head of a free extent. Reads 4 bytes of each page. */
 static __always_inline uint64_t heads_in_place(const struct layout *layout, uint64_t pfn)
@@ -230,7 +263,7 @@ static __always_inline uint64_t heads_in_place(const struct layout *layout, uint
 	for (uint32_t i = 0; i < CHUNK_PAGES; i++, address += size) {
 		const struct page *page = bpf_rdonly_cast((void *)address, btf_id);
 
-		if ((page->page_type & layout->buddy_mask) == layout->buddy_value)
+		if (is_buddy(layout, page->page_type))
 			heads |= 1ULL << i;
 	}
 	scan_probes++;
@@ -249,7 +282,7 @@ static __always_inline uint64_t heads_in_copy(const struct layout *layout, uint6
 	for (uint32_t i = 0; i < CHUNK_PAGES; i++) {
 		const uint32_t type = *(const uint32_t *)(chunk + i * size + offset);
 
-		if ((type & layout->buddy_mask) == layout->buddy_value)
+		if (is_buddy(layout, type))
 			heads |= 1ULL << i;
 	}
 	return heads;
@@ -278,9 +311,9 @@ __attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
 	for (uint32_t i = 0; i < CHUNK_PAGES; i++) {
 		struct head head;
 
-		if (i < next || !(heads >> i & 1) || !read_pages(pfn + i, 1))
+		if (i < next || !(heads >> i & 1))
 			continue;
-		head = decode(&layout, chunk, pfn + i);
+		head = head_at(&layout, pfn + i);
 		if (!head.free || head.order >= pageblock_order)
 			continue;
 		count_extent(zone, head);
@@ -337,6 +370,7 @@ int scan(struct sluice_scan_args *args)
 	const uint32_t zone = args->zone, full = args->full;
 	const uint64_t budget = args->budget_ns;
 
+	scan_tick = start >> SLUICE_TICK_SHIFT;
 	scan_probes = 0;
 	scan_faults = 0;
 	for (uint32_t i = 0; i < BLOCKS_PER_CALL; i++) {

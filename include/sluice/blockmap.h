@@ -35,6 +35,9 @@ size_t blockmap_bytes(const struct blockmap *map);
 /* Fills @map->sections for the online ranges; memory and sizes are set already. */
 void blockmap_index(struct blockmap *map, const struct topology *topology);
 
+/* The @nr longest runs of pageblocks whose records follow each other, longest first. */
+void blockmap_runs(const struct blockmap *map, struct sluice_run *runs, unsigned int nr);
+
 /* A map in memory of our own; freed with blockmap_free(). -ENOMEM. */
 int blockmap_alloc(struct blockmap *map, const struct topology *topology);
 void blockmap_free(struct blockmap *map);

@@ -39,6 +39,29 @@ _Static_assert(sizeof(struct sluice_block) == 8, "one pageblock costs 8 bytes");
 /* Marks a section without records (not online, a hole). */
 #define SLUICE_NO_RECORDS 0xffffffffu
 
+/* Pageblocks whose records follow each other; a pageblock's number is its pfn >> pageblock_order. */
+struct sluice_run {
+	uint32_t first_block;
+	uint32_t nr_blocks; /* 0: none */
+	uint32_t first_record;
+};
+
+#define SLUICE_RUNS 3 /* one below and one above the PCI hole, one more */
+
+/* What every event needs: together, since each cache line costs as much as the rest. */
+struct sluice_hot {
+	uint64_t vmemmap;    /* address of the struct page of pfn 0 */
+	uint32_t page_shift; /* log2 of sizeof(struct page); 0: it is no power of two */
+	/*
+	 * Tick of the last snapshot: for changes that happen with every event, where a
+	 * look at the clock would cost as much as all the rest.
+	 */
+	uint32_t recent_tick;
+	struct sluice_run runs[SLUICE_RUNS]; /* the longest, longest first */
+	uint32_t padding[3];
+};
+_Static_assert(sizeof(struct sluice_hot) == 64, "one cache line");
+
 /* Of a number above 0, rounded down. */
 static inline __attribute__((always_inline)) uint32_t sluice_log2(uint32_t value)
 {
@@ -157,6 +180,7 @@ struct sluice_export_args {
 struct sluice_event_counters {
 	uint64_t allocs;	   /* mm_page_alloc_zone_locked: extents taken from the lists */
 	uint64_t drains;	   /* mm_page_pcpu_drain: extents put back */
+	uint64_t last_locked_page; /* de-duplicates steals; not a counter */
 	uint64_t direct_frees;	   /* mm_page_free of orders that bypass the per-CPU lists */
 	uint64_t steals;	   /* mm_page_alloc_extfrag that removed an extent, 6.10+ */
 	uint64_t isolated;	   /* pages that compaction took, block by block */
@@ -164,7 +188,6 @@ struct sluice_event_counters {
 	uint64_t unknown;	   /* page outside every known section */
 	uint64_t clamped;	   /* count would have left 0..pages per block */
 	uint64_t reused;	   /* pages of reported blocks that were allocated */
-	uint64_t last_locked_page; /* de-duplicates steals; not a counter */
 	uint64_t padding[6];	   /* no two CPUs share a cache line */
 };
 _Static_assert(sizeof(struct sluice_event_counters) % 64 == 0, "whole cache lines");

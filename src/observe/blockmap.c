@@ -40,6 +40,37 @@ void blockmap_index(struct blockmap *map, const struct topology *topology)
 		map->blocks[i] = (struct sluice_block){ .order = SLUICE_NO_EXTENT };
 }
 
+/* Puts @run where it belongs among the @nr longest. */
+static void insert_run(struct sluice_run *runs, unsigned int nr, struct sluice_run run)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct sluice_run shorter = runs[i];
+
+		if (run.nr_blocks <= shorter.nr_blocks)
+			continue;
+		runs[i] = run;
+		run = shorter;
+	}
+}
+
+void blockmap_runs(const struct blockmap *map, struct sluice_run *runs, unsigned int nr)
+{
+	const uint32_t blocks = blocks_per_section(map->section_order, map->pageblock_order);
+	struct sluice_run run = { 0 };
+
+	memset(runs, 0, nr * sizeof(*runs));
+	for (uint32_t s = 0; s < map->nr_sections; s++) {
+		if (map->sections[s] == SLUICE_NO_RECORDS)
+			continue;
+		if (s * blocks != run.first_block + run.nr_blocks) {
+			insert_run(runs, nr, run);
+			run = (struct sluice_run){ s * blocks, 0, (uint32_t)map->sections[s] };
+		}
+		run.nr_blocks += blocks;
+	}
+	insert_run(runs, nr, run);
+}
+
 int blockmap_alloc(struct blockmap *map, const struct topology *topology)
 {
 	const uint32_t nr_blocks = blockmap_records(topology);

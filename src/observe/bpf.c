@@ -125,6 +125,7 @@ static int map_memory(struct bpf *bpf, const struct topology *topology, struct e
 	bpf->map.nr_blocks = blockmap_records(topology);
 	bpf->map.times = bpf->skel->bss->zone_times;
 	blockmap_index(&bpf->map, topology);
+	blockmap_runs(&bpf->map, bpf->skel->bss->hot.runs, SLUICE_RUNS);
 	return 0;
 }
 
@@ -175,7 +176,7 @@ static void set_page_shift(struct sluice_bpf *skel)
 {
 	const uint32_t size = skel->bss->page_struct_size;
 
-	skel->bss->page_shift = size & (size - 1) ? 0 : (uint32_t)__builtin_ctz(size);
+	skel->bss->hot.page_shift = size & (size - 1) ? 0 : (uint32_t)__builtin_ctz(size);
 }
 
 /* Finds vmemmap: see bpf/pairing.bpf.h. */
@@ -204,7 +205,7 @@ static int pair(struct bpf *bpf, int root, const struct topology *topology, stru
 		goto out;
 	}
 	nr = collect_pairs(bpf, pagemap, area, topology->page_size, samples);
-	if (!majority(samples, nr, &bpf->skel->bss->vmemmap))
+	if (!majority(samples, nr, &bpf->skel->bss->hot.vmemmap))
 		rc = errmsg_set(err, -ENOENT,
 				"the memory map's address is unknown: of %u pairs of page and pfn "
 				"fewer than %d agree",
@@ -222,9 +223,9 @@ out:
 /* The memory map stays where it is when memory comes or goes. */
 static void inherit(struct bpf *bpf, const struct bpf *old)
 {
-	bpf->skel->bss->vmemmap = old->skel->bss->vmemmap;
+	bpf->skel->bss->hot.vmemmap = old->skel->bss->hot.vmemmap;
 	bpf->skel->bss->page_struct_size = old->skel->bss->page_struct_size;
-	bpf->skel->bss->page_shift = old->skel->bss->page_shift;
+	bpf->skel->bss->hot.page_shift = old->skel->bss->hot.page_shift;
 	blockmap_inherit(&bpf->map, &old->map);
 	bpf_events(old, &bpf->earlier);
 }
@@ -329,7 +330,7 @@ static int scan_range(struct bpf *bpf, struct scan_job *job, const struct pfn_ra
 
 void bpf_set_time(struct bpf *bpf, uint64_t now_ns)
 {
-	bpf->skel->bss->recent_tick = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
+	bpf->skel->bss->hot.recent_tick = (uint32_t)(now_ns >> SLUICE_TICK_SHIFT);
 }
 
 int bpf_scan(struct bpf *bpf, struct scan_job *job, struct errmsg *err)

@@ -31,7 +31,7 @@ from measure import (FULL, NOTHING, QUICK, WORST_CASE, Bench, Events, Load, Scan
 from paired import LEVEL, Median
 from tools import BUILD, EVENTS, Programs, Skip
 
-TRACEFS = EVENTS.parents[1]
+TRACEFS = EVENTS.parent
 IN_NAMESPACE = "SLUICE_BENCH_TRACEFS"
 
 SLOWDOWN_LIMIT = 1.0  # per cent, by default

@@ -35,7 +35,7 @@
 
 #define MAX_SETS     8
 #define MAX_PROGRAMS 16
-#define EVENTS_SYS   "/sys/kernel/tracing/events/kmem"
+#define EVENTS_SYS   "/sys/kernel/tracing/events"
 
 struct program {
 	int fd;
@@ -182,7 +182,8 @@ static int tracepoint_id(const char *tracepoint)
 	FILE *file;
 	int id;
 
-	snprintf(path, sizeof(path), EVENTS_SYS "/%s/id", tracepoint);
+	snprintf(path, sizeof(path), EVENTS_SYS "/%s/%s/id",
+		 strncmp(tracepoint, "mm_compaction_", 14) ? "kmem" : "compaction", tracepoint);
 	file = fopen(path, "re");
 	if (!file)
 		return -errno;

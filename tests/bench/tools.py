@@ -21,7 +21,7 @@ from daemon import BUILD, Daemon, config, plain_environment, wait_for  # noqa: E
 from process import die_with_parent  # noqa: E402
 from tap import Skip  # noqa: E402
 
-EVENTS = Path("/sys/kernel/tracing/events/kmem")
+EVENTS = Path("/sys/kernel/tracing/events")
 # Where a tracepoint keeps the order of the extent that it speaks of; "" is not counted by order.
 ORDER_FIELDS = ("order", "alloc_order")
 
@@ -135,13 +135,14 @@ def bpftrace(tracepoints: Sequence[str]) -> Iterator[int]:
 
 def probe_of(tracepoint: str) -> str:
     """A probe that counts a tracepoint by the order that it tells."""
-    file = EVENTS / tracepoint / "format"
+    group = "compaction" if tracepoint.startswith("mm_compaction_") else "kmem"
+    file = EVENTS / group / tracepoint / "format"
     if not file.exists():
         raise Skip(f"'{file}' is missing: bpftrace can't count {tracepoint}")
     words = file.read_text().replace(";", " ").split()
     field = next((field for field in ORDER_FIELDS if field in words), "")
     key = f"[args->{field}]" if field else ""
-    return f"tracepoint:kmem:{tracepoint} {{ @{tracepoint}{key} = count(); }}"
+    return f"tracepoint:{group}:{tracepoint} {{ @{tracepoint}{key} = count(); }}"
 
 
 def perf_events(pid: int) -> int:

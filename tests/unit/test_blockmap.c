@@ -29,6 +29,7 @@ static const struct layout {
 	{ "arm64: one pageblock per section", 13, 13, 6, { 0, 2, 3, 5 }, 4 },
 	{ "blocks of 2 GiB", 9, 19, 5, { 0, 4 }, 2 },
 	{ "pageblocks of one page", 0, 3, 4, { 0, 3 }, 2 },
+	{ "more runs than are kept", 9, 15, 12, { 0, 2, 3, 5, 7, 8, 9, 11 }, 8 },
 	{ "nothing online", 9, 15, 4, { 0 }, 0 },
 	{ "nothing at all", 9, 15, 0, { 0 }, 0 },
 };
@@ -75,6 +76,47 @@ static void check_page(const struct blockmap *map, const struct layout *layout, 
 		fail_msg("%s: wrong record for pfn %#" PRIx64, layout->what, pfn);
 }
 
+/* The record that the runs give to pageblock @number, NULL where none covers it. */
+static struct sluice_block *block_by_runs(const struct blockmap *map, const struct sluice_run *runs,
+					  uint64_t number)
+{
+	struct sluice_block *found = NULL;
+
+	for (unsigned int i = 0; i < SLUICE_RUNS; i++) {
+		const uint64_t at = number - runs[i].first_block;
+
+		if (at >= runs[i].nr_blocks)
+			continue;
+		assert_null(found); /* no two runs cover the same block */
+		found = &map->blocks[runs[i].first_record + at];
+	}
+	return found;
+}
+
+/* Runs say the same as the table of sections, and leave out no more than the shorter ones. */
+static void check_runs(const struct blockmap *map, const struct layout *layout,
+		       const struct topology *topology)
+{
+	struct sluice_run runs[SLUICE_RUNS] = { { 1, 2, 3 }, { 4, 5, 6 }, { 7, 8, 9 } };
+	uint64_t covered = 0;
+
+	blockmap_runs(map, runs, SLUICE_RUNS);
+	for (unsigned int i = 1; i < SLUICE_RUNS; i++)
+		assert_true(runs[i].nr_blocks <= runs[i - 1].nr_blocks);
+	for (uint64_t number = 0; number < (uint64_t)layout->nr_sections + 2
+						   << (layout->section_order -
+						       layout->pageblock_order);
+	     number++) {
+		const struct sluice_block *block = block_by_runs(map, runs, number);
+
+		if (block && block != blockmap_at(map, number << layout->pageblock_order))
+			fail_msg("%s: wrong record for pageblock %" PRIu64, layout->what, number);
+		covered += block != NULL;
+	}
+	assert_true(topology->nr_ranges > SLUICE_RUNS || covered == map->nr_blocks);
+	assert_true(topology->nr_ranges <= SLUICE_RUNS || runs[SLUICE_RUNS - 1].nr_blocks);
+}
+
 static void check_layout(const struct layout *layout)
 {
 	const uint64_t block = UINT64_C(1) << layout->pageblock_order;
@@ -109,6 +151,7 @@ static void check_layout(const struct layout *layout)
 		check_page(&map, layout, pfn + block - 1);
 		check_page(&map, layout, pfn + block / 2);
 	}
+	check_runs(&map, layout, &topology);
 	check_page(&map, layout, UINT64_MAX);
 	check_page(&map, layout, UINT64_C(1) << 32 << layout->section_order); /* section 2^32 */
 	blockmap_free(&map);

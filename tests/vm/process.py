@@ -31,9 +31,9 @@ class Mapping:
 class GuestMemory:
     """The mappings of a process that are the memory of its guest.
 
-    QEMU maps each NUMA node and each DIMM in one piece; a discard by MADV_DONTNEED changes no mapping, but
-    MADV_HUGEPAGE or the like on a part would split it, so its address range is what counts from
-    then on.
+    QEMU maps each NUMA node and each DIMM in one piece; a discard by MADV_DONTNEED changes no
+    mapping, but MADV_HUGEPAGE or the like on a part would split it, so its address range is what
+    counts from then on.
     """
 
     def __init__(self, pid: int, sizes: Sequence[int]) -> None:
