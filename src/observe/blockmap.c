@@ -64,7 +64,9 @@ void blockmap_runs(const struct blockmap *map, struct sluice_run *runs, unsigned
 			continue;
 		if (s * blocks != run.first_block + run.nr_blocks) {
 			insert_run(runs, nr, run);
-			run = (struct sluice_run){ s * blocks, 0, (uint32_t)map->sections[s] };
+			run.first_block = s * blocks;
+			run.first_record = (uint32_t)map->sections[s];
+			run.nr_blocks = 0;
 		}
 		run.nr_blocks += blocks;
 	}

@@ -354,7 +354,7 @@ static int parse_number(const char *what, const char *text, unsigned long max,
 /* Answers each line of standard input. */
 static int answer(const struct task *tasks, unsigned int nr)
 {
-	struct outcome outcomes[MAX_TASKS];
+	struct outcome outcomes[MAX_TASKS] = { 0 };
 	unsigned long milliseconds;
 	char line[32];
 	int rc;
@@ -376,7 +376,7 @@ static int answer(const struct task *tasks, unsigned int nr)
 int main(int argc, char **argv)
 {
 	const struct loop *loop = argc == 4 ? loop_named(argv[1]) : NULL;
-	struct task tasks[MAX_TASKS];
+	struct task tasks[MAX_TASKS] = { 0 };
 	unsigned long wanted, size;
 	unsigned int nr = 0;
 	int rc = 0;

@@ -25,6 +25,7 @@ TASKS = (1, 2)
 WORST_CASE = "cross"
 
 NOTHING = "nothing"
+CONTROL = "nothing again"  # compared like the others: what the method itself finds
 EMPTY = "empty"
 
 MIN_EVENTS = 200  # of a program in a slice, for a mean worth the name
@@ -35,8 +36,9 @@ OTHERS_SECONDS = 120.0  # that somebody else's programs may be waited for
 class Effort:
     """How long the parts take."""
 
-    program_seconds: float = 22.0  # per loop and number of tasks
+    program_seconds: float = 30.0  # per loop and number of tasks
     program_ms: int = 6
+    warm_ms: int = 6  # not counted: the kernel has just patched its code
     statistics_rounds: int = 12
     statistics_ms: int = 60
     bpftrace_rounds: int = 50
@@ -77,7 +79,7 @@ class Bench:
     def attach(self, name: str) -> None:
         """Attach this set of programs alone, as soon as nobody else has any."""
         deadline = time.monotonic() + OTHERS_SECONDS
-        while self.programs.switch(None if name == NOTHING else name):
+        while self.programs.switch(None if name in (NOTHING, CONTROL) else name):
             self.waits += 1
             if time.monotonic() > deadline:
                 raise RuntimeError(f"somebody else has had programs on raw tracepoints for "
@@ -128,6 +130,7 @@ def wall_cost(result: dict[str, Any]) -> float:
 
 def measure_programs(bench: Bench, names: Sequence[str]) -> Medians:
     """Slowdown by programs that are switched within milliseconds: load by load."""
+    names = [CONTROL, *names]
     found: Medians = {}
     for load, loops in bench.loops.items():
         pairs = defaultdict(list)
@@ -137,6 +140,7 @@ def measure_programs(bench: Bench, names: Sequence[str]) -> Medians:
             costs = {}
             for name in bench.shuffled([NOTHING, *names]):
                 bench.attach(name)
+                loops.run(bench.effort.warm_ms)
                 costs[name] = cpu_cost(loops.run(bench.effort.program_ms))
             for name in names:
                 pairs[name].append((costs[NOTHING], costs[name]))
@@ -157,6 +161,7 @@ def measure_slow(bench: Bench, names: Sequence[str], rounds: int, milliseconds: 
         for name in bench.shuffled([NOTHING, *names]):
             with entered(name):
                 for load, loops in bench.loops.items():
+                    loops.run(bench.effort.warm_ms)
                     costs[load][name] = cost(loops.run(milliseconds))
         for load, found in costs.items():
             for name in names:

@@ -98,15 +98,14 @@ static void check_runs(const struct blockmap *map, const struct layout *layout,
 		       const struct topology *topology)
 {
 	struct sluice_run runs[SLUICE_RUNS] = { { 1, 2, 3 }, { 4, 5, 6 }, { 7, 8, 9 } };
+	const uint64_t blocks = (uint64_t)(layout->nr_sections + 2)
+				<< (layout->section_order - layout->pageblock_order);
 	uint64_t covered = 0;
 
 	blockmap_runs(map, runs, SLUICE_RUNS);
 	for (unsigned int i = 1; i < SLUICE_RUNS; i++)
 		assert_true(runs[i].nr_blocks <= runs[i - 1].nr_blocks);
-	for (uint64_t number = 0; number < (uint64_t)layout->nr_sections + 2
-						   << (layout->section_order -
-						       layout->pageblock_order);
-	     number++) {
+	for (uint64_t number = 0; number < blocks; number++) {
 		const struct sluice_block *block = block_by_runs(map, runs, number);
 
 		if (block && block != blockmap_at(map, number << layout->pageblock_order))
