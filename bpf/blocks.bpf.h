@@ -17,7 +17,7 @@ static __always_inline uint64_t pfn_of(uint64_t page)
 				offset / bpf_core_type_size(struct page);
 }
 
-/* Index of the pageblock's record, or SLUICE_NO_RECORDS: what no run covers. */
+/* Index of the pageblock's record where no run covers it, or SLUICE_NO_RECORDS. */
 __attribute__((noinline)) uint32_t record_in_section(uint64_t pfn)
 {
 	const uint64_t section = pfn >> section_order;
@@ -32,23 +32,37 @@ __attribute__((noinline)) uint32_t record_in_section(uint64_t pfn)
 	return *base + ((pfn & ((1ULL << section_order) - 1)) >> pageblock_order);
 }
 
-/* The record of the pageblock that holds @pfn; NULL where sluice keeps none. */
-static __always_inline struct sluice_block *block_of(uint64_t pfn)
+/* Index of the record of the pageblock that holds @pfn, or SLUICE_NO_RECORDS. */
+static __always_inline uint32_t record_of(uint64_t pfn)
 {
 	const uint64_t number = pfn >> pageblock_order;
-	uint32_t index;
 
 #pragma unroll
 	for (int i = 0; i < SLUICE_RUNS; i++) {
 		const uint64_t at = number - hot.runs[i].first_block;
 
-		if (at < hot.runs[i].nr_blocks) {
-			index = hot.runs[i].first_record + at;
-			return bpf_map_lookup_elem(&blocks, &index);
-		}
+		if (at < hot.runs[i].nr_blocks)
+			return hot.runs[i].first_record + at;
 	}
-	index = record_in_section(pfn); /* beyond the last record, if there is none */
-	return bpf_map_lookup_elem(&blocks, &index);
+	return record_in_section(pfn);
+}
+
+/* The same as a global function: any number to the verifier, which follows its ways once only. */
+__attribute__((noinline)) uint32_t find_record(uint64_t pfn)
+{
+	return record_of(pfn);
+}
+
+/* NULL for SLUICE_NO_RECORDS, which lies beyond the last record. */
+static __always_inline struct sluice_block *block_at(uint32_t record)
+{
+	return bpf_map_lookup_elem(&blocks, &record);
+}
+
+/* The record of the pageblock that holds @pfn; NULL where sluice keeps none. */
+static __always_inline struct sluice_block *block_of(uint64_t pfn)
+{
+	return block_at(find_record(pfn));
 }
 
 static __always_inline uint32_t now_ticks(void)

@@ -38,6 +38,21 @@ static void print_explained(const json_t *zones)
 			    json_string_value(json_object_get(path, "text")));
 }
 
+/* What the scan set right. */
+static void print_repairs(const json_t *zones)
+{
+	const json_t *zone;
+	size_t i;
+
+	json_array_foreach(zones, i, zone) if (number(zone, "wrong_blocks"))
+		print_field(stdout, "repaired",
+			    "node %" PRId64 " %s: %" PRId64 " pageblocks, off by up to %" PRId64
+			    " pages; %" PRId64 " of them believed free as a whole",
+			    number(zone, "node"), json_string_value(json_object_get(zone, "zone")),
+			    number(zone, "wrong_blocks"), number(zone, "largest_error_pages"),
+			    number(zone, "not_free_blocks"));
+}
+
 static void print_verdict(const json_t *audit)
 {
 	char bound[UNITS_TEXT];
@@ -62,6 +77,7 @@ static void print_audit(const json_t *audit)
 	     "node zone           of map   of kernel    drift unexplained  blocks  after a scan");
 	json_array_foreach(zones, i, zone) print_zone(zone);
 	print_explained(zones);
+	print_repairs(zones);
 	print_verdict(audit);
 }
 

@@ -285,7 +285,7 @@ static const struct {
 	const char *name, *text;
 } paths[] = {
 	[AUDIT_FAST_ISOLATION] = { "fast-isolation",
-				   "taken by compaction from blocks it names not" },
+				   "taken by compaction from blocks that it does not name" },
 	[AUDIT_CAPTURE] = { "capture", "kept by compaction for the allocation it ran for" },
 	[AUDIT_HWPOISON] = { "hwpoison", "taken off the lists as broken memory" },
 	[AUDIT_HOTPLUG] = { "hotplug", "memory that came or went inside a section" },
