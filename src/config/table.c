@@ -121,10 +121,11 @@ const struct option option_table[OPTION_COUNT] = {
 		.words = events_words,
 		.fallback = "lists",
 		.summary = "allocator events that are followed",
-		.help = "\"off\": none, scans alone; \"lists\": refills and drains of the per-CPU "
-			"lists; \"all\": direct frees too, one event per page, which a load of "
-			"page "
-			"faults can feel.",
+		.help = "\"off\": none, scans alone: ages, lifetimes and reuse are then exact to "
+			"one "
+			"interval only, and what is freed and taken again in between is not seen; "
+			"\"lists\": refills and drains of the per-CPU lists; \"all\": direct frees "
+			"too, one event per page, which a load of page faults can feel.",
 	},
 	{
 		.name = "kick",
