@@ -36,7 +36,6 @@ __attribute__((noinline)) int export_extent(uint64_t pfn, uint32_t order, uint32
 __attribute__((noinline)) int export_chunk(uint64_t pfn, uint32_t lowest)
 {
 	uint32_t next = hop_to > pfn ? hop_to - pfn : 0; /* first page not hopped over */
-	const struct layout layout = page_layout();
 	uint64_t heads;
 
 	if (next >= CHUNK_PAGES)
@@ -49,7 +48,7 @@ __attribute__((noinline)) int export_chunk(uint64_t pfn, uint32_t lowest)
 
 		if (i < next || !(heads >> i & 1))
 			continue;
-		head = head_at(&layout, pfn + i);
+		head = head_at(pfn + i);
 		if (!head.free || head.order >= pageblock_order)
 			continue;
 		if (head.order >= lowest)
@@ -64,8 +63,7 @@ __attribute__((noinline)) int export_chunk(uint64_t pfn, uint32_t lowest)
 /* One pageblock, or the larger free extent that starts there; returns its pages. */
 __attribute__((noinline)) int export_one(uint64_t pfn, uint32_t lowest)
 {
-	const struct layout layout = page_layout();
-	const struct head head = head_at(&layout, pfn);
+	const struct head head = head_at(pfn);
 
 	if (head.free && head.order >= pageblock_order) {
 		if (head.order >= lowest)

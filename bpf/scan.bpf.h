@@ -146,65 +146,75 @@ static __always_inline void count_error(struct sluice_scan_zone *zone, struct sl
 		zone->not_free++;
 }
 
-/*
- * Replaces the record unless an event changed it since it held @old: then the
- * event knows better and the next scan reconciles.
- */
-static __always_inline void set_block(struct sluice_block *block, uint64_t old, uint32_t zone,
-				      uint32_t free_pages, uint32_t order, uint32_t flags)
-{
-	const union block_word was = { .word = old };
-	union block_word now = { .word = old };
-	const uint32_t ticks = scan_tick;
-	struct sluice_zone_times *times;
-
-	zone &= SLUICE_MAX_ZONES - 1;
-	times = &zone_times[zone];
-	now.block.free_pages = free_pages;
-	now.block.order = order;
-	now.block.zone = zone;
-	now.block.flags = flags;
-	if (was.block.free_pages != free_pages)
-		now.block.since = ticks;
-	if ((flags & SLUICE_BLOCK_REPORTED) && !(was.block.flags & SLUICE_BLOCK_REPORTED))
-		now.block.reported_after =
-			sluice_span_encode(ticks_between(now.block.since, ticks));
-	if (now.word == old || __sync_val_compare_and_swap((uint64_t *)block, old, now.word) != old)
-		return;
-	count_error(&scan_zones[zone], was.block, free_pages);
-	if ((was.block.flags & SLUICE_BLOCK_FREE) && !(flags & SLUICE_BLOCK_FREE))
-		count_end_of_free(old, ticks);
-	if ((flags & SLUICE_BLOCK_REPORTED) && !(was.block.flags & SLUICE_BLOCK_REPORTED))
-		__sync_fetch_and_add(&times->reported, 1);
-}
-
 static __always_inline uint64_t load_block(const struct sluice_block *block)
 {
-	return *(const volatile uint64_t *)block;
+	return block ? *(const volatile uint64_t *)block : 0;
+}
+
+/* What was found of a pageblock, as a record in which no time stands. */
+static __always_inline uint64_t found_block(uint32_t zone, uint32_t free_pages, uint32_t order,
+					    uint32_t flags)
+{
+	const union block_word found = {
+		.block = { .free_pages = free_pages, .order = order, .zone = zone, .flags = flags }
+	};
+
+	return found.word;
 }
 
 /*
- * Sets the records of all blocks below a free extent of at least pageblock order.
- * A global function, as others below: the verifier looks at it once, not once
- * per call.
+ * Sets the record to what was found, unless an event changed it since it held
+ * @old: then the event knows better and the next scan reconciles. A global
+ * function, as others below: the verifier looks at it once, not once per call.
  */
+__attribute__((noinline)) int set_block(uint32_t record, uint64_t old, uint64_t found)
+{
+	const union block_word was = { .word = old }, is = { .word = found };
+	const uint32_t flags = is.block.flags;
+	const bool newly_reported =
+		(flags & SLUICE_BLOCK_REPORTED) && !(was.block.flags & SLUICE_BLOCK_REPORTED);
+	const uint32_t zone = is.block.zone & (SLUICE_MAX_ZONES - 1);
+	struct sluice_block *block = block_at(record);
+	union block_word now = { .word = old };
+
+	now.block.free_pages = is.block.free_pages;
+	now.block.order = is.block.order;
+	now.block.zone = zone;
+	now.block.flags = flags;
+	if (was.block.free_pages != is.block.free_pages)
+		now.block.since = scan_tick;
+	if (newly_reported)
+		now.block.reported_after =
+			sluice_span_encode(ticks_between(now.block.since, scan_tick));
+	if (!block || now.word == old ||
+	    __sync_val_compare_and_swap((uint64_t *)block, old, now.word) != old)
+		return 0;
+	count_error(&scan_zones[zone], was.block, is.block.free_pages);
+	if ((was.block.flags & SLUICE_BLOCK_FREE) && !(flags & SLUICE_BLOCK_FREE))
+		count_end_of_free(old, scan_tick);
+	if (newly_reported)
+		__sync_fetch_and_add(&zone_times[zone].reported, 1);
+	return 0;
+}
+
+/* Sets the records of all blocks below a free extent of at least pageblock order. */
 __attribute__((noinline)) int set_extent(uint64_t pfn, uint32_t zone, uint32_t order,
 					 uint32_t reported)
 {
 	const uint32_t nr = 1U << ((order - pageblock_order) & 31);
+	const uint32_t first = find_record(pfn); /* an extent lies in one section */
 	uint32_t flags = SLUICE_BLOCK_FREE;
 
+	if (first == SLUICE_NO_RECORDS)
+		return 0;
 	if (reported)
 		flags |= SLUICE_BLOCK_REPORTED;
 	for (uint32_t i = 0; i < EXTENT_BLOCKS_MAX; i++) {
-		struct sluice_block *block;
-
 		if (i >= nr)
 			break;
-		block = block_of(pfn + ((uint64_t)i << pageblock_order));
-		if (block)
-			set_block(block, load_block(block), zone, 1U << pageblock_order,
-				  i ? SLUICE_NO_EXTENT : order, flags);
+		set_block(first + i, load_block(block_at(first + i)),
+			  found_block(zone, 1U << pageblock_order, i ? SLUICE_NO_EXTENT : order,
+				      flags));
 	}
 	return 0;
 }
@@ -230,21 +240,38 @@ static __always_inline struct head head_in_place(const struct layout *layout, ui
 	return head_of(pfn, page->private, page->flags);
 }
 
-/* The free extent that starts at @pfn, if one does. */
-static __always_inline struct head head_at(const struct layout *layout, uint64_t pfn)
+#define HEAD_FREE     0x200
+#define HEAD_REPORTED 0x100
+#define HEAD_ORDER    0x01f /* mask */
+
+/*
+ * The free extent that starts at @pfn as one word, 0 if none does: any number to
+ * the verifier, not one of as many histories as the callers' loops have turns.
+ */
+__attribute__((noinline)) uint32_t read_head(uint64_t pfn)
 {
-	const struct head none = {};
+	const struct layout layout = page_layout();
+	struct head head = {};
 
 	if (read_in_place)
-		return head_in_place(layout, pfn);
-	return read_pages(pfn, 1) ? decode(layout, chunk, pfn) : none;
+		head = head_in_place(&layout, pfn);
+	else if (read_pages(pfn, 1))
+		head = decode(&layout, chunk, pfn);
+	return head.free ? HEAD_FREE | (head.reported ? HEAD_REPORTED : 0) | head.order : 0;
+}
+
+/* The free extent that starts at @pfn, if one does. */
+static __always_inline struct head head_at(uint64_t pfn)
+{
+	const uint32_t word = read_head(pfn);
+
+	return (struct head){ word & HEAD_FREE, word & HEAD_REPORTED, word & HEAD_ORDER };
 }
 
 /* Returns the pfn behind the free extent, or 0 if none of pageblock order starts here. */
 static __always_inline uint64_t scan_head(uint64_t pfn, uint32_t zone)
 {
-	const struct layout layout = page_layout();
-	const struct head head = head_at(&layout, pfn);
+	const struct head head = head_at(pfn);
 
 	if (!head.free || head.order < pageblock_order)
 		return 0;
@@ -300,7 +327,6 @@ __attribute__((noinline)) uint64_t find_heads(uint64_t pfn)
 __attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
 {
 	uint32_t next = hop_to > pfn ? hop_to - pfn : 0; /* first page not hopped over */
-	const struct layout layout = page_layout();
 	uint64_t heads;
 
 	if (next >= CHUNK_PAGES)
@@ -313,7 +339,7 @@ __attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
 
 		if (i < next || !(heads >> i & 1))
 			continue;
-		head = head_at(&layout, pfn + i);
+		head = head_at(pfn + i);
 		if (!head.free || head.order >= pageblock_order)
 			continue;
 		count_extent(zone, head);
@@ -328,8 +354,8 @@ __attribute__((noinline)) int scan_chunk(uint64_t pfn, uint32_t zone)
 /* Every extent of one pageblock that is not free as a whole. */
 __attribute__((noinline)) int scan_inside(uint64_t pfn, uint32_t zone)
 {
-	struct sluice_block *block = block_of(pfn);
-	uint64_t old = block ? load_block(block) : 0;
+	const uint32_t record = find_record(pfn);
+	const uint64_t old = load_block(block_at(record));
 
 	block_free = 0;
 	hop_to = pfn;
@@ -338,9 +364,9 @@ __attribute__((noinline)) int scan_inside(uint64_t pfn, uint32_t zone)
 			break;
 		scan_chunk(pfn + i, zone);
 	}
-	if (block)
-		set_block(block, old, zone, block_free, SLUICE_NO_EXTENT,
-			  block_free >> pageblock_order ? SLUICE_BLOCK_FREE : 0);
+	set_block(record, old,
+		  found_block(zone, block_free, SLUICE_NO_EXTENT,
+			      block_free >> pageblock_order ? SLUICE_BLOCK_FREE : 0));
 	return 0;
 }
 
