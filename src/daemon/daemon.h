@@ -91,8 +91,11 @@ void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Period in which WATCHDOG=1 is due, ns; 0: no watchdog. */
 uint64_t notify_watchdog_ns(void);
 
-/* privileges.c: keeps what the running daemon needs, with capset(2), never prctl(2). */
-int privileges_drop(struct errmsg *err);
+/*
+ * privileges.c: keeps what the running daemon needs on this kernel (6.12 is 6012), with
+ * capset(2), never prctl(2).
+ */
+int privileges_drop(unsigned int kernel_version, struct errmsg *err);
 
 uint64_t daemon_now(void);
 

@@ -314,7 +314,7 @@ static int start(struct daemon *daemon, struct loop *loop, struct errmsg *err)
 	if (!rc)
 		rc = control_open(daemon->runtime_dir, loop->epoll, &daemon->control, err);
 	if (!rc)
-		rc = privileges_drop(err);
+		rc = privileges_drop(observer_topology(daemon->observer)->kernel_version, err);
 	if (!rc && set_timer(loop->tick, 1, 0))
 		rc = errmsg_set(err, -errno, "timer: %m");
 	return rc;
