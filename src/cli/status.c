@@ -115,6 +115,15 @@ static void print_tally(const json_t *status)
 		    text(status, "event_level"));
 }
 
+static void print_map(const json_t *map)
+{
+	char bytes[UNITS_TEXT];
+
+	if (json_is_object(map)) /* not if totals are all there is */
+		print_field(stdout, "map", "%" PRIu64 " pageblocks in %s", number(map, "blocks"),
+			    format_size(number(map, "bytes"), bytes));
+}
+
 /* The last audit, all zones added up. */
 static void print_audit(const json_t *audit)
 {
@@ -157,6 +166,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_memory(json_object_get(status, "memory"));
 		print_decision(status);
 		print_tally(status);
+		print_map(json_object_get(status, "map"));
 		print_audit(json_object_get(status, "audit"));
 		json_array_foreach(json_object_get(status, "notes"), i, note)
 			print_field(stdout, "note", "%s", json_string_value(note));

@@ -490,6 +490,36 @@ def check_steps_down(guest: Guest) -> str:
     return status["notes"][1]
 
 
+def check_contradicted(guest: Guest) -> str:
+    """A map that differs from the kernel's totals after a scan is not acted upon, until it agrees
+    again.  Without BTF the totals are those of /proc/buddyinfo, which a mount can falsify."""
+    before = order_knob(guest)
+    fake = "awk '/DMA32/ { $NF -= 50 } { print }' /proc/buddyinfo >/tmp/buddyinfo"
+    guest.check(f"mkdir -p /tmp/empty && mount -o bind /tmp/empty /sys/kernel/btf && {fake}")
+    try:
+        with Sluice(guest, config(start="16MiB", stop="4MiB")) as sluice:
+            assert sluice.guest.run("sluice audit").rc == 0
+            guest.check("mount -o bind /tmp/buddyinfo /proc/buddyinfo")
+            try:
+                found = guest.run("sluice audit")
+                assert found.rc == 1 and "nothing is acted upon" in found.out, found
+                wait_ticks(guest, sluice, 2)
+                decision, text = sluice.status()["decision"], guest.check("sluice status")
+                assert decision["action"] == "leave", decision
+                assert "off the kernel's count" in decision["reason"], decision
+                assert "NOTHING IS ACTED UPON" in text, text
+            finally:
+                guest.check("umount /proc/buddyinfo")
+            assert guest.run("sluice audit").rc == 0
+            wait_ticks(guest, sluice, 2)
+            again = sluice.status()["decision"]
+            assert "off the kernel's count" not in again["reason"], again
+    finally:
+        guest.run("umount /sys/kernel/btf")
+    assert order_knob(guest) == before
+    return f"{decision['reason']}; then {again['action']}"
+
+
 # --- exports --------------------------------------------------------------------------------------
 
 EXPORT = "/tmp/extents"
@@ -597,6 +627,7 @@ def run_reporting(tap: Tap, name: str, guest: Guest) -> None:
         ("mode control is traced, without prctl", lambda: check_control_is_traced(guest)),
         ("threshold holds, then gives back", lambda: check_threshold(guest)),
         ("steps down and says so", lambda: check_steps_down(guest)),
+        ("a map that the totals contradict", lambda: check_contradicted(guest)),
         ("events keep the map", lambda: check_events(guest)),
         ("a bad reload changes nothing", lambda: check_reload_error(guest)),
         ("resident memory", lambda: check_size(guest)),
