@@ -28,6 +28,9 @@ enum mode {
 enum strategy_id {
 	STRATEGY_KERNEL,
 	STRATEGY_THRESHOLD,
+	STRATEGY_CYCLE,
+	STRATEGY_BURST,
+	STRATEGY_SLEW,
 };
 
 enum event_level {
@@ -72,6 +75,28 @@ struct config_threshold {
 	int order;	   /* order to release at, or ORDER_* */
 };
 
+struct config_cycle {
+	int high_water;	   /* unreported extents of one order in one zone that begin a cycle */
+	int low_water;	   /* those at which the list counts as done; below high_water */
+	int max_cycles;	   /* in a row; then the strategy is idle for one cooldown */
+	uint64_t cooldown; /* ns that the stage drain lasts */
+	int order;	   /* order to release at, or ORDER_* */
+};
+
+struct config_burst {
+	uint64_t start;	       /* bytes of reportable memory at the floor that begin a sweep */
+	uint64_t step_timeout; /* ns for one order */
+	uint64_t cooldown;     /* ns between the end of one sweep and the next */
+	int floor;	       /* lowest order of a sweep, or ORDER_* */
+};
+
+struct config_slew {
+	uint64_t reserve;   /* bytes of reportable memory that are left alone */
+	uint64_t give_rate; /* bytes per second that are given beyond it */
+	uint64_t take_back; /* ns without giving after the guest took memory */
+	int order;	    /* order to release at, or ORDER_* */
+};
+
 struct config {
 	enum mode mode;
 	enum strategy_id strategy;
@@ -86,6 +111,9 @@ struct config {
 	uint64_t delay_release; /* ns, 0: leave page_reporting_delay_ms alone */
 	int log_level;		/* as in log.h */
 	struct config_threshold threshold;
+	struct config_cycle cycle;
+	struct config_burst burst;
+	struct config_slew slew;
 	struct config_zone zones[CONFIG_MAX_ZONES];
 	unsigned int nr_zones;
 };

@@ -23,7 +23,8 @@ struct decision {
 	enum policy_action action;
 	unsigned int order; /* to write; above the highest order: off, where the kernel takes it */
 	bool kick;
-	uint64_t delay; /* ns for page_reporting_delay_ms; 0: leave it alone */
+	uint64_t delay;	   /* ns for page_reporting_delay_ms; 0: leave it alone */
+	const char *stage; /* of a strategy that works in stages, static; else NULL */
 	char reason[384];
 };
 
@@ -35,8 +36,7 @@ struct policy_input {
 	bool acting;	     /* decisions are carried out, so progress can be expected */
 };
 
-/* What a strategy remembers between decisions; all zeroes at the start and on a change. */
-struct policy_state {
+struct threshold_state {
 	bool releasing;
 	unsigned int kicks;	/* since the last progress */
 	uint64_t began_with;	/* bytes to release, the most seen since the release began */
@@ -44,6 +44,47 @@ struct policy_state {
 	uint64_t reported;	/* bytes that were reported at the last decision */
 	uint64_t progress_ns;	/* last sign of progress, or last kick */
 	uint64_t cooldown_from; /* end of the last release; 0: none yet */
+};
+
+enum cycle_stage { CYCLE_IDLE, CYCLE_FILL, CYCLE_REPORT, CYCLE_SETTLE, CYCLE_DRAIN };
+
+struct cycle_state {
+	enum cycle_stage stage;
+	unsigned int cycles;  /* since the last idle */
+	uint64_t since_ns;    /* of the stage */
+	uint64_t began_with;  /* extents above the mark when the cycle began */
+	uint64_t reported;    /* bytes that were reported at the last decision */
+	uint64_t progress_ns; /* last time that there were more of them */
+};
+
+struct burst_state {
+	bool sweeping;
+	unsigned int order;	/* of the step */
+	uint64_t step_ns;	/* its beginning */
+	uint64_t step_with;	/* bytes unreported at its order when it began */
+	uint64_t began_with;	/* bytes unreported at the floor when the sweep began */
+	uint64_t cooldown_from; /* end of the last sweep; 0: none yet */
+};
+
+struct slew_state {
+	bool giving;
+	uint64_t last_ns;     /* last decision; 0: none yet */
+	uint64_t allowance;   /* bytes that may be given by now */
+	uint64_t reported;    /* bytes at the last decision */
+	uint64_t unreported;  /* bytes at the last decision */
+	uint64_t taken_ns;    /* when the guest last took memory; 0: never */
+	uint64_t progress_ns; /* last time that something was given, or last kick */
+};
+
+/*
+ * What a strategy remembers between decisions, each for itself; all zeroes at the
+ * start and on a change of strategy.
+ */
+struct policy_state {
+	struct threshold_state threshold;
+	struct cycle_state cycle;
+	struct burst_state burst;
+	struct slew_state slew;
 };
 
 /* Depth of the snapshot that decisions under @config need on this kernel. */

@@ -122,27 +122,58 @@ static void check_duplicate(struct loading *loading, unsigned int i)
 }
 
 /* Names of orders are left to the running kernel: only it knows their numbers. */
+static void check_release_order(struct loading *loading, const char *name, int order)
+{
+	const struct config *config = &loading->config;
+	const int floor = config->order_floor, ceiling = config->order_ceiling;
+	const unsigned int line = given_general(loading, name).line;
+
+	if (order >= 0 && floor >= 0 && order < floor)
+		report_add(loading->report, line, "%s: %d: at least order.floor, which is %d", name,
+			   order, floor);
+	if (order >= 0 && ceiling >= 0 && order > ceiling)
+		report_add(loading->report, line, "%s: %d: at most order.ceiling, which is %d",
+			   name, order, ceiling);
+}
+
 static void check_orders(struct loading *loading)
 {
 	const struct config *config = &loading->config;
-	int floor = config->order_floor, ceiling = config->order_ceiling;
-	int order = config->threshold.order;
+	const int floor = config->order_floor, ceiling = config->order_ceiling;
 
 	if (floor >= 0 && ceiling >= 0 && ceiling < floor)
 		report_add(loading->report, given_general(loading, "order.ceiling").line,
 			   "order.ceiling: %d: at least order.floor, which is %d", ceiling, floor);
-	if (order >= 0 && floor >= 0 && order < floor)
-		report_add(loading->report, given_general(loading, "threshold.order").line,
-			   "threshold.order: %d: at least order.floor, which is %d", order, floor);
-	if (order >= 0 && ceiling >= 0 && order > ceiling)
-		report_add(loading->report, given_general(loading, "threshold.order").line,
-			   "threshold.order: %d: at most order.ceiling, which is %d", order,
-			   ceiling);
+	check_release_order(loading, "threshold.order", config->threshold.order);
+	check_release_order(loading, "cycle.order", config->cycle.order);
+	check_release_order(loading, "burst.floor", config->burst.floor);
+	check_release_order(loading, "slew.order", config->slew.order);
+}
+
+static void check_cycle(struct loading *loading)
+{
+	const struct config_cycle *cycle = &loading->config.cycle;
+	struct given low = given_general(loading, "cycle.low_water");
+	struct given high = given_general(loading, "cycle.high_water");
+
+	/* one that is wrong by itself has been reported */
+	if (cycle->low_water < cycle->high_water || (low.line && !low.valid) ||
+	    (high.line && !high.valid))
+		return;
+	if (low.line)
+		report_add(loading->report, low.line,
+			   "cycle.low_water: %d: a number below cycle.high_water, which is %d",
+			   cycle->low_water, cycle->high_water);
+	else
+		report_add(loading->report, high.line,
+			   "cycle.high_water: %d: a number above cycle.low_water, which is %d",
+			   cycle->high_water, cycle->low_water);
 }
 
 void check_together(struct loading *loading)
 {
 	check_threshold(loading);
+	check_cycle(loading);
 	check_orders(loading);
 	for (unsigned int i = 0; i < loading->config.nr_zones; i++) {
 		check_zone(loading, i);

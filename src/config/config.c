@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Configurations as a whole: defaults, printing, comparing. */
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "table.h"
@@ -16,6 +17,8 @@ void config_defaults(struct config *config)
 			continue;
 		if (option->type == OPTION_BOOL)
 			option_set_bool(option, !strcmp(option->fallback, "true"), config);
+		else if (option->type == OPTION_INT)
+			ok = option_set_int(option, strtol(option->fallback, NULL, 10), config);
 		else
 			ok = option_set_text(option, option->fallback, config);
 		assert(ok);

@@ -47,7 +47,9 @@ static const char *default_text(const struct option *option, char buf[32])
 		return option->required		  ? "required" :
 		       option->type == OPTION_INT ? "any" :
 						    "general";
-	snprintf(buf, 32, option->type == OPTION_BOOL ? "%s" : "\"%s\"", option->fallback);
+	snprintf(buf, 32,
+		 option->type == OPTION_BOOL || option->type == OPTION_INT ? "%s" : "\"%s\"",
+		 option->fallback);
 	return buf;
 }
 

@@ -22,9 +22,9 @@ static const char *const mode_words[] = {
 };
 
 static const char *const strategy_words[] = {
-	[STRATEGY_KERNEL] = "kernel",
-	[STRATEGY_THRESHOLD] = "threshold",
-	NULL,
+	[STRATEGY_KERNEL] = "kernel", [STRATEGY_THRESHOLD] = "threshold",
+	[STRATEGY_CYCLE] = "cycle",   [STRATEGY_BURST] = "burst",
+	[STRATEGY_SLEW] = "slew",     NULL,
 };
 
 static const char *const events_words[] = {
@@ -73,7 +73,9 @@ const struct option option_table[OPTION_COUNT] = {
 		.summary = "when memory is reported to the host",
 		.help = "\"kernel\" leaves that to the kernel alone, as if sluiced did not run; "
 			"\"threshold\" holds reporting back until enough memory is free and "
-			"unreported.",
+			"unreported; \"cycle\" works in batches of five stages; \"burst\" sweeps "
+			"all orders at once, from the highest down; \"slew\" gives back slowly and "
+			"stops at once when the guest takes memory.",
 	},
 	{
 		.name = "interval",
@@ -215,65 +217,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.reloadable = true,
 		.summary = "delay while memory is released",
 	},
-	{
-		.name = "threshold",
-		.type = OPTION_GROUP,
-		.summary = "the strategy \"threshold\"",
-		.help = "Reportable is memory that is free in blocks of at least the release order "
-			"and not reported yet. Zones without start or stop of their own are added "
-			"up.",
-	},
-	{
-		.name = "threshold.start",
-		.type = OPTION_SIZE,
-		.offset = AT(threshold.start),
-		.min = 4 * KIB,
-		.max = 16 * TIB,
-		.fallback = "32MiB",
-		.reloadable = true,
-		.summary = "reportable memory at which releasing begins",
-	},
-	{
-		.name = "threshold.stop",
-		.type = OPTION_SIZE,
-		.offset = AT(threshold.stop),
-		.max = 16 * TIB,
-		.fallback = "8MiB",
-		.reloadable = true,
-		.summary = "reportable memory at which it ends",
-		.help = "Must be below start.",
-	},
-	{
-		.name = "threshold.min_age",
-		.type = OPTION_DURATION,
-		.offset = AT(threshold.min_age),
-		.max = DAY,
-		.fallback = "1s",
-		.reloadable = true,
-		.summary = "memory free for less time does not count",
-		.help = "Memory that is soon used again costs a fault on the host if it was "
-			"reported.",
-	},
-	{
-		.name = "threshold.cooldown",
-		.type = OPTION_DURATION,
-		.offset = AT(threshold.cooldown),
-		.max = DAY,
-		.fallback = "10s",
-		.reloadable = true,
-		.summary = "time from one release to the next",
-	},
-	{
-		.name = "threshold.order",
-		.type = OPTION_ORDER,
-		.offset = AT(threshold.order),
-		.max = MAX_ORDER,
-		.words = order_words,
-		.fallback = "pageblock",
-		.reloadable = true,
-		.summary = "order that is written to release",
-		.help = "Not below order.floor, not above order.ceiling.",
-	},
+#include "table_strategies.h"
 	{
 		.name = "zones",
 		.type = OPTION_ZONES,

@@ -48,14 +48,96 @@ unsigned int policy_release_order(const struct policy_input *input, int wanted)
 			     input->snap->nr_orders - 1);
 }
 
+/* The lowest order that a strategy of this configuration may release at. */
+static int lowest_order(const struct config *config)
+{
+	switch (config->strategy) {
+	case STRATEGY_THRESHOLD:
+		return config->threshold.order;
+	case STRATEGY_CYCLE:
+		return config->cycle.order;
+	case STRATEGY_BURST:
+		return config->burst.floor;
+	case STRATEGY_SLEW:
+		return config->slew.order;
+	case STRATEGY_KERNEL:
+		break;
+	}
+	return ORDER_PAGEBLOCK;
+}
+
 enum scan_depth policy_depth(const struct config *config, unsigned int pageblock_order,
 			     unsigned int highest_order)
 {
-	if (config->strategy == STRATEGY_THRESHOLD &&
-	    release_order(config, config->threshold.order, pageblock_order, highest_order) <
+	if (config->strategy != STRATEGY_KERNEL &&
+	    release_order(config, lowest_order(config), pageblock_order, highest_order) <
 		    pageblock_order)
 		return SCAN_FULL;
 	return SCAN_HEADS;
+}
+
+void policy_hold(const struct policy_input *input, struct decision *decision)
+{
+	*decision = (struct decision){
+		.action = POLICY_HOLD,
+		.order = policy_hold_order(input),
+		.delay = input->config->delay_hold,
+	};
+}
+
+void policy_release(const struct policy_input *input, unsigned int order, struct decision *decision)
+{
+	*decision = (struct decision){
+		.action = POLICY_RELEASE,
+		.order = order,
+		.delay = input->config->delay_release,
+	};
+}
+
+uint64_t policy_reported(const struct snapshot *snap, unsigned int order)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		for (unsigned int o = order; o < snap->nr_orders; o++)
+			bytes += snap->zones[i].orders[o].reported * (snap->page_size << o);
+	return bytes;
+}
+
+bool policy_ignores(const struct config *config, const struct sluice_zone_info *zone)
+{
+	const struct config_zone *entry = policy_zone(config, zone->node, zone->name);
+
+	return entry && entry->ignore;
+}
+
+uint64_t policy_area(const struct policy_input *input, const struct zone_snapshot *zone,
+		     unsigned int order, unsigned int limit)
+{
+	const struct order_count *count = &zone->orders[order];
+
+	if (order < limit || policy_ignores(input->config, &zone->info) ||
+	    !zone_gate_open(&zone->info, limit))
+		return 0;
+	return count->free - count->reported;
+}
+
+uint64_t policy_unreported(const struct policy_input *input, unsigned int order)
+{
+	const struct snapshot *snap = input->snap;
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		for (unsigned int o = order; o < snap->nr_orders; o++)
+			bytes += policy_area(input, &snap->zones[i], o, order) *
+				 (snap->page_size << o);
+	return bytes;
+}
+
+uint64_t policy_patience(const struct policy_input *input)
+{
+	/* a pass starts one delay after the kick, and a scan sees it one interval later */
+	return input->pass_delay + 2 * input->config->interval;
 }
 
 const struct config_zone *policy_zone(const struct config *config, unsigned int node,
@@ -106,8 +188,9 @@ void policy_decide(const struct policy_input *input, struct policy_state *state,
 {
 	static void (*const strategies[])(const struct policy_input *, struct policy_state *,
 					  struct decision *) = {
-		[STRATEGY_KERNEL] = strategy_kernel,
-		[STRATEGY_THRESHOLD] = strategy_threshold,
+		[STRATEGY_KERNEL] = strategy_kernel, [STRATEGY_THRESHOLD] = strategy_threshold,
+		[STRATEGY_CYCLE] = strategy_cycle,   [STRATEGY_BURST] = strategy_burst,
+		[STRATEGY_SLEW] = strategy_slew,
 	};
 
 	if (input->snap->source == SOURCE_BUDDYINFO && input->config->strategy != STRATEGY_KERNEL) {

@@ -16,9 +16,36 @@ unsigned int policy_release_order(const struct policy_input *input, int wanted);
 const struct config_zone *policy_zone(const struct config *config, unsigned int node,
 				      const char *zone);
 
+/* Nothing more is to be reported: the order and delay of that, no reason yet. */
+void policy_hold(const struct policy_input *input, struct decision *decision);
+/* Reporting at @order, the delay of that, no kick and no reason yet. */
+void policy_release(const struct policy_input *input, unsigned int order,
+		    struct decision *decision);
+
+/* Bytes that are reported at @order and above. */
+uint64_t policy_reported(const struct snapshot *snap, unsigned int order);
+
+/* Whether the configuration leaves the zone out. */
+bool policy_ignores(const struct config *config, const struct sluice_zone_info *zone);
+
+/* Unreported extents of one order that the kernel would report if that were its limit. */
+uint64_t policy_area(const struct policy_input *input, const struct zone_snapshot *zone,
+		     unsigned int order, unsigned int limit);
+/* Bytes of them at @order and above, in all zones. */
+uint64_t policy_unreported(const struct policy_input *input, unsigned int order);
+
+/* How long the kernel may take for a pass before nothing is to be expected of it, ns. */
+uint64_t policy_patience(const struct policy_input *input);
+
 void strategy_kernel(const struct policy_input *input, struct policy_state *state,
 		     struct decision *decision);
 void strategy_threshold(const struct policy_input *input, struct policy_state *state,
 			struct decision *decision);
+void strategy_cycle(const struct policy_input *input, struct policy_state *state,
+		    struct decision *decision);
+void strategy_burst(const struct policy_input *input, struct policy_state *state,
+		    struct decision *decision);
+void strategy_slew(const struct policy_input *input, struct policy_state *state,
+		   struct decision *decision);
 
 #endif

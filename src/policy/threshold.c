@@ -89,15 +89,6 @@ static void measure(const struct policy_input *input, unsigned int order, struct
 	judge(backlog, shared, general->start, general->stop, general->min_age, "all zones");
 }
 
-static void hold(const struct policy_input *input, struct decision *decision)
-{
-	*decision = (struct decision){
-		.action = POLICY_HOLD,
-		.order = policy_hold_order(input),
-		.delay = input->config->delay_hold,
-	};
-}
-
 /* ", 12 MiB too young, 8 MiB behind a zone gate": what else there is, or nothing. */
 static const char *rest(const struct backlog *backlog, char *buf, size_t size)
 {
@@ -123,36 +114,21 @@ static const char *rest(const struct backlog *backlog, char *buf, size_t size)
 	return buf;
 }
 
-/* Reported bytes at the orders of the release: those that every scan knows. */
-static uint64_t reported(const struct snapshot *snap, unsigned int order)
-{
-	uint64_t bytes = 0;
-
-	for (unsigned int i = 0; i < snap->nr_zones; i++)
-		for (unsigned int o = order; o < snap->nr_orders; o++)
-			bytes += snap->zones[i].orders[o].reported * (snap->page_size << o);
-	return bytes;
-}
-
 static void begin(const struct policy_input *input, const struct backlog *backlog,
-		  unsigned int order, struct policy_state *state, struct decision *decision)
+		  unsigned int order, struct threshold_state *state, struct decision *decision)
 {
 	char found[UNITS_TEXT], start[UNITS_TEXT], age[UNITS_TEXT];
 
-	*state = (struct policy_state){
+	*state = (struct threshold_state){
 		.releasing = true,
 		.kicks = input->config->kick,
 		.began_with = backlog->ripe + backlog->young,
 		.least_left = backlog->ripe + backlog->young,
-		.reported = reported(input->snap, order),
+		.reported = policy_reported(input->snap, order),
 		.progress_ns = input->now_ns,
 	};
-	*decision = (struct decision){
-		.action = POLICY_RELEASE,
-		.order = order,
-		.kick = input->config->kick,
-		.delay = input->config->delay_release,
-	};
+	policy_release(input, order, decision);
+	decision->kick = input->config->kick;
 	decision_reason(
 		decision, "%s: %s free and unreported at order %u+ for %s or longer, start is %s",
 		backlog->who, format_size(backlog->who_bytes, found), order,
@@ -160,7 +136,7 @@ static void begin(const struct policy_input *input, const struct backlog *backlo
 }
 
 static void wait_for_start(const struct policy_input *input, const struct backlog *backlog,
-			   unsigned int order, struct policy_state *state,
+			   unsigned int order, struct threshold_state *state,
 			   struct decision *decision)
 {
 	const uint64_t cooldown = input->config->threshold.cooldown;
@@ -168,7 +144,7 @@ static void wait_for_start(const struct policy_input *input, const struct backlo
 	char ripe[UNITS_TEXT], start[UNITS_TEXT], left[UNITS_TEXT], more[160];
 
 	if (state->cooldown_from && input->now_ns - state->cooldown_from < cooldown) {
-		hold(input, decision);
+		policy_hold(input, decision);
 		decision_reason(
 			decision, "cooldown: %s left; %s unreported at order %u+%s",
 			format_duration(cooldown - (input->now_ns - state->cooldown_from), left),
@@ -179,16 +155,16 @@ static void wait_for_start(const struct policy_input *input, const struct backlo
 		begin(input, backlog, order, state, decision);
 		return;
 	}
-	hold(input, decision);
+	policy_hold(input, decision);
 	decision_reason(decision, "%s unreported at order %u+, start is %s%s",
 			format_size(shared, ripe), order,
 			format_size(input->config->threshold.start, start),
 			rest(backlog, more, sizeof(more)));
 }
 
-static void end(const struct policy_input *input, struct policy_state *state)
+static void end(const struct policy_input *input, struct threshold_state *state)
 {
-	*state = (struct policy_state){ .cooldown_from = input->now_ns };
+	*state = (struct threshold_state){ .cooldown_from = input->now_ns };
 }
 
 /*
@@ -197,9 +173,9 @@ static void end(const struct policy_input *input, struct policy_state *state)
  * allocates: either that moves in the right direction is progress.
  */
 static void note_progress(const struct policy_input *input, uint64_t left, unsigned int order,
-			  struct policy_state *state)
+			  struct threshold_state *state)
 {
-	const uint64_t now_reported = reported(input->snap, order);
+	const uint64_t now_reported = policy_reported(input->snap, order);
 
 	if (left < state->least_left || now_reported > state->reported || !input->acting) {
 		state->progress_ns = input->now_ns;
@@ -214,10 +190,10 @@ static void note_progress(const struct policy_input *input, uint64_t left, unsig
 
 /* Kicks again, or gives up, after a pass without progress. */
 static void push(const struct policy_input *input, const char *left, const char *began,
-		 struct policy_state *state, struct decision *decision)
+		 struct threshold_state *state, struct decision *decision)
 {
 	if (state->kicks >= MAX_KICKS || !input->config->kick) {
-		hold(input, decision);
+		policy_hold(input, decision);
 		decision_reason(decision, "given up: %s of %s left and no progress after %u kicks",
 				left, began, state->kicks);
 		end(input, state);
@@ -231,10 +207,8 @@ static void push(const struct policy_input *input, const char *left, const char 
 }
 
 static void go_on(const struct policy_input *input, const struct backlog *backlog,
-		  unsigned int order, struct policy_state *state, struct decision *decision)
+		  unsigned int order, struct threshold_state *state, struct decision *decision)
 {
-	/* a pass starts one delay after the kick, and a scan sees it one interval later */
-	const uint64_t patience = input->pass_delay + 2 * input->config->interval;
 	char left[UNITS_TEXT], began[UNITS_TEXT], stop[UNITS_TEXT], more[160];
 
 	note_progress(input, backlog->ripe + backlog->young, order, state);
@@ -242,19 +216,15 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 	format_size(state->began_with, began);
 	format_size(input->config->threshold.stop, stop);
 	if (backlog->stop) {
-		hold(input, decision);
+		policy_hold(input, decision);
 		decision_reason(decision, "done: %s of %s left, stop is %s%s",
 				format_size(backlog->ripe, left), began, stop,
 				rest(backlog, more, sizeof(more)));
 		end(input, state);
 		return;
 	}
-	*decision = (struct decision){
-		.action = POLICY_RELEASE,
-		.order = order,
-		.delay = input->config->delay_release,
-	};
-	if (input->now_ns - state->progress_ns < patience)
+	policy_release(input, order, decision);
+	if (input->now_ns - state->progress_ns < policy_patience(input))
 		decision_reason(decision, "releasing: %s of %s left, stop is %s", left, began,
 				stop);
 	else
@@ -268,8 +238,8 @@ void strategy_threshold(const struct policy_input *input, struct policy_state *s
 	struct backlog backlog;
 
 	measure(input, order, &backlog);
-	if (state->releasing)
-		go_on(input, &backlog, order, state, decision);
+	if (state->threshold.releasing)
+		go_on(input, &backlog, order, &state->threshold, decision);
 	else
-		wait_for_start(input, &backlog, order, state, decision);
+		wait_for_start(input, &backlog, order, &state->threshold, decision);
 }
