@@ -71,9 +71,8 @@ static void decide(const struct policy_input *input, unsigned int order, uint64_
 
 	if (state->taken_ns && since < config->take_back) {
 		stop(input, state, decision);
-		decision_reason(decision, "the guest took memory %s ago: nothing is given for %s",
-				format_duration(since, text),
-				format_duration(config->take_back, other));
+		decision_reason(decision, "the guest took memory: nothing is given for another %s",
+				format_duration(config->take_back - since, text));
 		return;
 	}
 	if (!excess) {
