@@ -2,7 +2,8 @@
 /*
  * Makes documents from the tables in the code: "gendoc man FILE.scd" replaces
  * the lines @COMMANDS@ and @OPTIONS@, "gendoc example" prints the commented
- * default configuration. A build tool, not installed.
+ * default configuration, "gendoc options GROUP" a table in Markdown. A build tool,
+ * not installed.
  */
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,8 @@ int main(int argc, char **argv)
 		config_print_example(stdout);
 		return 0;
 	}
-	fputs("usage: gendoc man FILE | gendoc example\n", stderr);
+	if (argc == 3 && !strcmp(argv[1], "options") && config_print_group(argv[2], stdout))
+		return 0;
+	fputs("usage: gendoc man FILE | gendoc example | gendoc options GROUP\n", stderr);
 	return 2;
 }

@@ -151,6 +151,8 @@ int order_resolve(int order, int pageblock_order, int highest_order);
 void config_print_example(FILE *out);
 void config_print_scdoc(FILE *out);
 void config_print_help(FILE *out);
+/* The options of one group as a table in Markdown; false if there is no such group. */
+bool config_print_group(const char *group, FILE *out);
 /* Every option with its current value, one "name = value;" per line. */
 void config_print(const struct config *config, FILE *out);
 

@@ -69,7 +69,7 @@ struct burst_state {
 struct slew_state {
 	bool giving;
 	uint64_t last_ns;     /* last decision; 0: none yet */
-	uint64_t allowance;   /* bytes that may be given by now */
+	int64_t allowance;    /* bytes that may be given by now; below 0: too many were */
 	uint64_t reported;    /* bytes at the last decision */
 	uint64_t unreported;  /* bytes at the last decision */
 	uint64_t taken_ns;    /* when the guest last took memory; 0: never */

@@ -226,6 +226,25 @@ void config_print_scdoc(FILE *out)
 	}
 }
 
+bool config_print_group(const char *group, FILE *out)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *option = &option_table[i];
+		char text[PARAGRAPH], allowed[OPTION_ALLOWED], buf[32];
+
+		if (!option_is_at(option, SCOPE_GENERAL, group))
+			continue;
+		if (!found)
+			fputs("| option | default | meaning | allowed |\n|---|---|---|---|\n", out);
+		found = true;
+		fprintf(out, "| `%s` | `%s` | %s | %s |\n", option->name, default_text(option, buf),
+			meaning(option, text), option_allowed(option, allowed));
+	}
+	return found;
+}
+
 void config_print_help(FILE *out)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {

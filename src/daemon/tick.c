@@ -250,7 +250,8 @@ static void log_decision(const struct daemon *daemon, const struct decision *dec
 {
 	const struct decision *last = &daemon->decision;
 	const bool same = daemon->decision_ns && last->action == decision->action &&
-			  last->order == decision->order && !decision->kick;
+			  last->order == decision->order && last->stage == decision->stage &&
+			  !decision->kick;
 	char what[64];
 
 	describe(daemon, decision, what, sizeof(what));

@@ -27,13 +27,18 @@ static uint64_t taken(const struct slew_state *state, uint64_t reported, uint64_
 				0;
 }
 
-static uint64_t earned(const struct policy_input *input, const struct slew_state *state)
+static int64_t earned(const struct policy_input *input, const struct slew_state *state)
 {
 	const double seconds =
 		state->last_ns ? (double)(input->now_ns - state->last_ns) / (double)NSEC_PER_SEC :
 				 0;
 
-	return (uint64_t)(seconds * (double)input->config->slew.give_rate);
+	return (int64_t)(seconds * (double)input->config->slew.give_rate);
+}
+
+static uint64_t positive(int64_t value)
+{
+	return value > 0 ? (uint64_t)value : 0;
 }
 
 static void stop(const struct policy_input *input, struct slew_state *state,
@@ -56,7 +61,7 @@ static void give(const struct policy_input *input, unsigned int order, uint64_t 
 	}
 	state->giving = true;
 	decision_reason(decision, "giving %s of %s beyond the reserve, at %s per second; order %u",
-			format_size(state->allowance, allowed), format_size(excess, beyond),
+			format_size(positive(state->allowance), allowed), format_size(excess, beyond),
 			format_size(input->config->slew.give_rate, rate), order);
 }
 
@@ -67,7 +72,8 @@ static void decide(const struct policy_input *input, unsigned int order, uint64_
 	const struct config_slew *config = &input->config->slew;
 	const uint64_t since = input->now_ns - state->taken_ns;
 	char text[UNITS_TEXT], other[UNITS_TEXT];
-	uint64_t least = request_bytes(input, order);
+	const uint64_t request = request_bytes(input, order);
+	const uint64_t least = request < excess ? request : excess;
 
 	if (state->taken_ns && since < config->take_back) {
 		stop(input, state, decision);
@@ -76,20 +82,25 @@ static void decide(const struct policy_input *input, unsigned int order, uint64_
 		return;
 	}
 	if (!excess) {
-		state->allowance = 0;
 		stop(input, state, decision);
 		decision_reason(decision, "no more than the reserve of %s is free and unreported",
 				format_size(config->reserve, text));
 		return;
 	}
-	if (state->giving ? state->allowance :
-			    state->allowance >= (least < excess ? least : excess)) {
+	if (positive(state->allowance) >= (state->giving ? 1 : least)) {
 		give(input, order, excess, state, decision);
 		return;
 	}
 	stop(input, state, decision);
 	decision_reason(decision, "%s may be given by now, of %s beyond the reserve",
-			format_size(state->allowance, text), format_size(excess, other));
+			format_size(positive(state->allowance), text), format_size(excess, other));
+}
+
+/* A debt stays: a pass gives more than it was asked for, and the rate is an average. */
+static void cap(struct slew_state *state, uint64_t most)
+{
+	if (positive(state->allowance) > most)
+		state->allowance = (int64_t)most;
 }
 
 void strategy_slew(const struct policy_input *input, struct policy_state *policy,
@@ -102,16 +113,15 @@ void strategy_slew(const struct policy_input *input, struct policy_state *policy
 	const uint64_t excess = over(unreported, input->config->slew.reserve);
 	const uint64_t given = state->last_ns ? over(reported, state->reported) : 0;
 
-	state->allowance = over(state->allowance + earned(input, state), given);
-	if (state->allowance > excess)
-		state->allowance = excess;
+	state->allowance += earned(input, state) - (int64_t)given;
 	if (given)
 		state->progress_ns = input->now_ns;
 	/* faster than it is given */
-	if (taken(state, reported, unreported) > earned(input, state)) {
+	if (taken(state, reported, unreported) > positive(earned(input, state))) {
 		state->taken_ns = input->now_ns;
-		state->allowance = 0;
+		cap(state, 0);
 	}
+	cap(state, excess);
 	state->last_ns = input->now_ns;
 	state->reported = reported;
 	state->unreported = unreported;
