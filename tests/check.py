@@ -247,6 +247,7 @@ def install(step: Step) -> None:
         step.check("what is installed", lambda: check_installed(top))
         step.check("the unit", lambda: check_unit((top / UNIT).read_text()))
         step.check("the programs run", lambda: check_programs(top))
+        step.check("strategies", lambda: check_strategies(top))
         (top / CONFIG).write_text("# mine\n")
         run_command(step, "install again", "make", "-s", "install", f"DESTDIR={top}")
         step.check("a configuration is kept", lambda: check_kept(top))
@@ -288,6 +289,22 @@ def check_programs(top: Path) -> None:
     output(top / "usr/local/bin/sluice", "check", top / CONFIG)
     made = output(REPOSITORY / "build" / "gendoc", "example")
     assert made == (top / CONFIG).read_text(), "configs/sluice.conf is not what gendoc makes"
+
+
+def check_strategies(top: Path) -> str:
+    """Each strategy has a preset that is right, and a page with its options as the code has them."""
+    said = output(top / "usr/local/sbin/sluiced", "--help")
+    names = sorted(path.stem for path in (REPOSITORY / "configs" / "strategies").glob("*.conf"))
+    assert names == sorted(path.stem for path in (REPOSITORY / "docs" / "strategies").glob("*.md"))
+    for name in names:
+        output(top / "usr/local/bin/sluice", "check",
+               REPOSITORY / "configs" / "strategies" / f"{name}.conf")
+        if f"\n  {name}." not in said:
+            continue  # it has no options
+        page = (REPOSITORY / "docs" / "strategies" / f"{name}.md").read_text()
+        options = output(REPOSITORY / "build" / "gendoc", "options", name)
+        assert options in page, f"docs/strategies/{name}.md lacks what gendoc makes:\n{options}"
+    return ", ".join(names)
 
 
 def check_kept(top: Path) -> None:

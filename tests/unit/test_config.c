@@ -26,7 +26,7 @@
 #define TOP_NAMES                                                                              \
 	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
 	"delay, "                                                                              \
-	"threshold, zones"
+	"threshold, cycle, burst, slew, zones"
 #define MUTATIONS 6000
 
 static char file_path[] = "/tmp/sluice-config-XXXXXX";
@@ -124,8 +124,12 @@ static void test_words(void **state)
 		{ "mode = { };", "1: mode: { ... }: one of \"observe\", \"dry-run\", \"control\"" },
 		{ "strategy = \"kernel\";", NULL },
 		{ "strategy = \"threshold\";", NULL },
+		{ "strategy = \"cycle\";", NULL },
+		{ "strategy = \"burst\";", NULL },
+		{ "strategy = \"slew\";", NULL },
 		{ "strategy = \"ladder\";",
-		  "1: strategy: \"ladder\": one of \"kernel\", \"threshold\"" },
+		  "1: strategy: \"ladder\": one of \"kernel\", \"threshold\", \"cycle\", "
+		  "\"burst\", \"slew\"" },
 		{ "events = \"off\";", NULL },
 		{ "events = \"lists\";", NULL },
 		{ "events = \"all\";", NULL },
@@ -216,6 +220,20 @@ static void test_amounts(void **state)
 		  "\"86400001ms\"", DURATION ", from 0 to 1d", true },
 		{ "threshold = { cooldown = ", "threshold.cooldown", NULL, "\"1us\"", "\"1d\"",
 		  "\"86400001ms\"", DURATION ", from 0 to 1d", true },
+		{ "cycle = { cooldown = ", "cycle.cooldown", NULL, "\"1us\"", "\"1d\"",
+		  "\"86400001ms\"", DURATION ", from 0 to 1d", true },
+		{ "burst = { start = ", "burst.start", "\"4095B\"", "\"4KiB\"", "\"16TiB\"",
+		  "\"17592186044417B\"", SIZE ", from 4KiB to 16TiB", false },
+		{ "burst = { step_timeout = ", "burst.step_timeout", "\"99ms\"", "\"100ms\"",
+		  "\"1d\"", "\"86400001ms\"", DURATION ", from 100ms to 1d", false },
+		{ "burst = { cooldown = ", "burst.cooldown", NULL, "\"1us\"", "\"1d\"",
+		  "\"86400001ms\"", DURATION ", from 0 to 1d", true },
+		{ "slew = { reserve = ", "slew.reserve", NULL, "\"1B\"", "\"16TiB\"",
+		  "\"17592186044417B\"", SIZE ", from 0 to 16TiB", true },
+		{ "slew = { give_rate = ", "slew.give_rate", "\"65535B\"", "\"64KiB\"", "\"1TiB\"",
+		  "\"1099511627777B\"", SIZE ", from 64KiB to 1TiB", false },
+		{ "slew = { take_back = ", "slew.take_back", NULL, "\"1us\"", "\"1d\"",
+		  "\"86400001ms\"", DURATION ", from 0 to 1d", true },
 		{ "zones = ( { zone = \"DMA\"; stop = 0; start = ", "zones[0].start", "\"4095B\"",
 		  "\"4KiB\"", "\"16TiB\"", "\"17592186044417B\"", SIZE ", from 4KiB to 16TiB",
 		  false },
@@ -246,6 +264,15 @@ static void test_numbers(void **state)
 		  false },
 		{ "threshold = { order = ", "threshold.order", "\"off\"", "\"pageblock\"",
 		  "\"highest\"", "\"9\"", order, false },
+		{ "cycle = { order = ", "cycle.order", "-1", "0", "15", "16", order, false },
+		{ "burst = { floor = ", "burst.floor", "-1", "0", "15", "16", order, false },
+		{ "slew = { order = ", "slew.order", "-1", "0", "15", "16", order, false },
+		{ "cycle = { high_water = ", "cycle.high_water", "0", "1", "1048576", "1048577",
+		  NUMBER "1 to 1048576", false },
+		{ "cycle = { low_water = ", "cycle.low_water", "-1", "0", "31", "1048577",
+		  NUMBER "0 to 1048576", false },
+		{ "cycle = { max_cycles = ", "cycle.max_cycles", "0", "1", "1000", "1001",
+		  NUMBER "1 to 1000", false },
 		{ "zones = ( { zone = \"DMA\"; node = ", "zones[0].node", "-1", "0", "1023", "1024",
 		  NUMBER "0 to 1023", false },
 	};
@@ -292,6 +319,19 @@ static void test_together(void **state)
 		{ "order = { ceiling = 4; }; threshold = { order = 5; };",
 		  "1: threshold.order: 5: at most order.ceiling, which is 4" },
 		{ "order = { floor = \"highest\"; ceiling = 0; };", NULL },
+		{ "cycle = { order = 3; }; order = { floor = 4; };",
+		  "1: cycle.order: 3: at least order.floor, which is 4" },
+		{ "burst = { floor = 5; }; order = { ceiling = 4; };",
+		  "1: burst.floor: 5: at most order.ceiling, which is 4" },
+		{ "slew = { order = 3; }; order = { floor = 4; };",
+		  "1: slew.order: 3: at least order.floor, which is 4" },
+		{ "cycle = { low_water = 31; };", NULL },
+		{ "cycle = { low_water = 32; };",
+		  "1: cycle.low_water: 32: a number below cycle.high_water, which is 32" },
+		{ "cycle = { high_water = 4;\nlow_water = 5; };",
+		  "2: cycle.low_water: 5: a number below cycle.high_water, which is 4" },
+		{ "cycle = { high_water = 0; low_water = 5; };",
+		  "1: cycle.high_water: 0: " NUMBER "1 to 1048576" },
 	};
 
 	(void)state;
@@ -721,6 +761,8 @@ static size_t mutate(char *text, size_t len)
 		"zones = ( { zone = \"DMA\"; } );",
 		"node = 1;",
 		"threshold",
+		"cycle = { high_water = 1; };",
+		"low_water",
 		"mode = \"observe\";",
 		"(((((((((((((((((((((((",
 		"\xff",
@@ -752,7 +794,8 @@ static size_t mutate(char *text, size_t len)
 static bool loaded_well(const struct config *config)
 {
 	bool ok = config->nr_zones <= CONFIG_MAX_ZONES &&
-		  config->threshold.stop < config->threshold.start;
+		  config->threshold.stop < config->threshold.start &&
+		  config->cycle.low_water < config->cycle.high_water;
 
 	for (unsigned int i = 0; i < config->nr_zones; i++)
 		ok = ok && config->zones[i].stop < config->zones[i].start &&
