@@ -96,11 +96,12 @@ def check_cycle(guest: Guest) -> str:
 
 def check_burst(guest: Guest) -> str:
     """One sweep, one kick per order, from the highest down to the floor."""
-    text = config("burst", 'start = "128MiB"; floor = 9; cooldown = "10min"; step_timeout = "15s";')
-    with Sluice(guest, text) as sluice:
+    options = 'floor = 9; cooldown = "10min"; step_timeout = "15s";'
+    with Sluice(guest, config("burst", f'start = "16TiB"; {options}')) as sluice:
         wait_ticks(guest, sluice, 2)
-        fill_and_free(guest, FREED_MIB // 3)  # in large extents: less than start
-        with freed(guest):
+        fill_and_free(guest, FREED_MIB)  # in large extents
+        with freed(guest):  # and in small ones
+            sluice.reload(config("burst", f'start = "64MiB"; {options}'))
             guest.wait_for(lambda: "the sweep is done" in sluice.log(), DONE_SECONDS,
                            what="a sweep")
             log = sluice.log()
