@@ -33,8 +33,6 @@ RECORD_BYTES = 8
 FIXED_BYTES = 256 * 1024
 FOLLOW_SECONDS = 120.0
 CALM_SECONDS = 120.0
-TRIES = 10  # looks at a quiet guest
-TRIES_SLOW = 30  # where a look takes so long that the guest seldom rests meanwhile
 LOAD_MIB = 200
 DIMM_MIB = 256
 VIRTIO_MEM_MIB = 1024
@@ -170,11 +168,10 @@ def wait_calm(guest: Guest, sluice: Sluice) -> None:
     guest.wait_for(stands, CALM_SECONDS, interval=2.5, what="end of reporting")
 
 
-def check_quiet(guest: Guest, sluice: Sluice, tries: int = TRIES) -> str:
+def check_quiet(guest: Guest, sluice: Sluice) -> str:
     """Map and histogram of a guest at rest."""
     wait_calm(guest, sluice)
-    looks = compare(guest, sluice, TRIES_SLOW if guest.kernel.name == "5.10" else tries)
-    return f"{looks}\n{check_map(guest, sluice)}"
+    return f"{compare(guest, sluice)}\n{check_map(guest, sluice)}"
 
 
 @contextmanager
@@ -207,10 +204,10 @@ def follow(guest: Guest, sluice: Sluice) -> None:
                    FOLLOW_SECONDS, what=f"map of {online_bytes(guest) / MIB:.0f} MiB online")
 
 
-def check_static(guest: Guest, tries: int = TRIES) -> str:
+def check_static(guest: Guest) -> str:
     """A guest whose memory stays: quiet, and then under load without one event unknown."""
     with Sluice(guest, observe()) as sluice:
-        detail = check_quiet(guest, sluice, tries)
+        detail = check_quiet(guest, sluice)
         with load(guest):
             events = check_events(guest, sluice)
         assert sluice.status()["events"]["unknown"] == 0, sluice.status()["events"]
@@ -250,7 +247,7 @@ def check_sparse(guest: Guest) -> str:
 def check_large(guest: Guest) -> str:
     """16 GiB."""
     assert online_bytes(guest) >= LARGE_MIB * MIB
-    return check_static(guest, tries=6)
+    return check_static(guest)
 
 
 def check_movable(guest: Guest) -> str:
