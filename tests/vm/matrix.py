@@ -36,7 +36,7 @@ ORDER = "/sys/module/page_reporting/parameters/page_reporting_order"
 DELAY = "/sys/module/page_reporting/parameters/page_reporting_delay_ms"
 
 MEMORY_MIB = 1024
-GUESTS_AT_ONCE = 3  # on two cores: they mostly wait
+GUESTS_AT_ONCE = 2  # of emulated CPUs that are never idle, as many as there are real ones
 RSS_LIMIT_KIB = 8 * 1024
 BLOCK_ORDER = 9  # pageblock order of x86-64
 # without BPF a scan under strace takes so long that sluiced looks once in half a minute only
