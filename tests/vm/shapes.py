@@ -180,11 +180,13 @@ def load(guest: Guest, mib: int = LOAD_MIB) -> Iterator[None]:
 
     It pauses half of the time: an emulated guest has to do everything else as well.
     """
-    pid = guest.spawn(f"sh -c 'while :; do workload churn {mib} 1; sleep 1; done'")
+    pid = guest.spawn(f"sh -c 'while workload churn {mib} 1; do sleep 1; done'")
     try:
         yield
+        assert guest.exit_status(pid) is None, "the workload failed"
     finally:
-        guest.stop(pid)
+        if guest.exit_status(pid) is None:
+            guest.stop(pid)
 
 
 def check_events(guest: Guest, sluice: Sluice) -> str:
@@ -429,8 +431,9 @@ def run_virtio_mem(check: Check, guest: Guest) -> None:
     """Memory that comes and goes in steps of 2 MiB."""
     set_auto_online(guest, "online_movable")
     with Sluice(guest, observe()) as sluice:
-        for mib in (300, 100, 0):
+        for mib in (300, 500, 100, 0, 200):
             check(f"{mib} MiB", partial(noted, check_requested, guest, sluice, mib))
+        check("all of it is given back", partial(noted, check_given_back, guest, sluice))
 
 
 def run_one(function: Callable[[Guest], str]) -> Callable[[Check, Guest], None]:
