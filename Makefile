@@ -170,7 +170,7 @@ bench-observe:
 	$(Q)$(MAKE) --no-print-directory $(B)/sluiced $(B)/bench/loops $(B)/bench/programs
 	$(Q)python3 tests/bench/observe.py $(BENCH)
 
-$(B)/bench/%: $(B)/obj/tests/bench/%.o
+$(B)/bench/%: $(B)/obj/tests/bench/%.o $(B)/libsluice.a
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lbpf -ljansson

@@ -33,14 +33,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MIB	     (1024UL * 1024UL)
+#include "sluice/errmsg.h"
+#include "sluice/units.h"
+
 #define WRITE_BYTES  (1 * MIB)
 #define FORKS	     8 /* between two looks at the clock */
 #define MAX_TASKS    64
 #define MAX_MIB	     65536
 #define MAX_MS	     60000
-#define NS_PER_S     1000000000ULL
-#define NS_PER_MS    1000000ULL
 #define PMD_SIZE_SYS "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
 
 /* What a loop needs from one round to the next. */
@@ -177,7 +177,7 @@ static uint64_t now_ns(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
 }
 
 static uint64_t cpu_of(int who)
@@ -185,7 +185,7 @@ static uint64_t cpu_of(int who)
 	struct rusage usage;
 
 	getrusage(who, &usage);
-	return ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * NS_PER_S +
+	return ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * NSEC_PER_SEC +
 	       ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000;
 }
 
@@ -326,7 +326,7 @@ static void print_outcome(const struct outcome *outcomes, unsigned int nr)
 	for (unsigned int i = 0; i < nr; i++) {
 		operations += outcomes[i].operations;
 		cpu += outcomes[i].cpu_ns;
-		per_second += (double)outcomes[i].operations * (double)NS_PER_S /
+		per_second += (double)outcomes[i].operations * (double)NSEC_PER_SEC /
 			      (double)outcomes[i].wall_ns;
 	}
 	printf("{\"operations\": %" PRIu64 ", \"per_second\": %.1f, \"cpu_ns\": %" PRIu64 "}\n",
@@ -334,28 +334,25 @@ static void print_outcome(const struct outcome *outcomes, unsigned int nr)
 	fflush(stdout);
 }
 
-/* Prints a message and returns -EINVAL, or 0 with the number in *ret_number. */
-static int parse_number(const char *what, const char *text, unsigned long max,
-			unsigned long *ret_number)
+/* From 1 to @max. Prints a message and returns -errno, or 0 with the number in *ret. */
+static int parse_number(const char *what, const char *text, int64_t max, uint64_t *ret)
 {
-	unsigned long number;
-	char *end;
+	struct errmsg err = { 0 };
+	int64_t number = 0;
+	const int rc = parse_int(text, 1, max, &number, &err);
 
-	errno = 0;
-	number = strtoul(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno || number < 1 || number > max) {
-		fprintf(stderr, "loops: %s '%s' is not a number from 1 to %lu\n", what, text, max);
-		return -EINVAL;
-	}
-	*ret_number = number;
-	return 0;
+	if (rc)
+		fprintf(stderr, "loops: %s: %s\n", what, err.text);
+	else
+		*ret = (uint64_t)number;
+	return rc;
 }
 
 /* Answers each line of standard input. */
 static int answer(const struct task *tasks, unsigned int nr)
 {
 	struct outcome outcomes[MAX_TASKS] = { 0 };
-	unsigned long milliseconds;
+	uint64_t milliseconds;
 	char line[32];
 	int rc;
 
@@ -363,7 +360,7 @@ static int answer(const struct task *tasks, unsigned int nr)
 		line[strcspn(line, "\n")] = '\0';
 		if (parse_number("milliseconds", line, MAX_MS, &milliseconds))
 			return -EINVAL;
-		rc = run_all(tasks, nr, milliseconds * NS_PER_MS, outcomes);
+		rc = run_all(tasks, nr, milliseconds * NSEC_PER_MSEC, outcomes);
 		if (rc) {
 			fprintf(stderr, "loops: %s\n", strerror(-rc));
 			return rc;
@@ -377,7 +374,7 @@ int main(int argc, char **argv)
 {
 	const struct loop *loop = argc == 4 ? loop_named(argv[1]) : NULL;
 	struct task tasks[MAX_TASKS] = { 0 };
-	unsigned long wanted, size;
+	uint64_t wanted, size;
 	unsigned int nr = 0;
 	int rc = 0;
 

@@ -31,6 +31,8 @@ IDLE_SECONDS = 5  # after which a silent connection may be replaced
 REQUESTS = 200
 # include/uapi/linux/capability.h
 CAPABILITIES = {13: "CAP_NET_RAW", 38: "CAP_PERFMON", 39: "CAP_BPF"}
+if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 2):
+    CAPABILITIES[21] = "CAP_SYS_ADMIN"  # src/daemon/privileges.c
 ORDER = Path("/sys/module/page_reporting/parameters/page_reporting_order")
 
 STATUS_LINE = b'{"request":"status"}\n'
