@@ -292,7 +292,7 @@ def check_programs(top: Path) -> None:
 
 
 def check_strategies(top: Path) -> str:
-    """Each strategy has a preset that is right, and a page with its options as the code has them."""
+    """Each strategy has a preset that is right, and a page with its options as in the code."""
     said = output(top / "usr/local/sbin/sluiced", "--help")
     names = sorted(path.stem for path in (REPOSITORY / "configs" / "strategies").glob("*.conf"))
     assert names == sorted(path.stem for path in (REPOSITORY / "docs" / "strategies").glob("*.md"))

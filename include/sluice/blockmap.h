@@ -72,4 +72,11 @@ void blockmap_set(const struct blockmap *map, struct sluice_block *block, struct
 /* Time since the last change of a block's free pages, ns, to a tick. */
 uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns);
 
+/*
+ * Pages of pageblocks that became reported since the map began, and of those that were
+ * allocated again within @age_ns of it (rounded down to a power of two of ticks).
+ */
+void blockmap_churn(const struct blockmap *map, uint64_t age_ns, uint64_t *reported,
+		    uint64_t *reused);
+
 #endif

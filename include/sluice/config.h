@@ -97,6 +97,18 @@ struct config_slew {
 	int order;	    /* order to release at, or ORDER_* */
 };
 
+/* What may veto a release, whatever the strategy. 0 switches a guard off. */
+struct config_guards {
+	int pressure;	     /* percent of the time that some task waited for memory (PSI) */
+	int churn;	     /* percent of what is reported that is reused within churn_age */
+	uint64_t churn_age;  /* ns */
+	uint64_t alloc_rate; /* bytes per second that the guest allocates */
+	uint64_t reserve;    /* bytes that have to be free above the low watermarks */
+	uint64_t lock_time;  /* ns per pass that lists may be walked with interrupts off */
+	bool poison;	     /* do not report what the host may have to keep */
+	uint64_t dwell;	     /* ns that a veto lasts beyond its cause */
+};
+
 struct config {
 	enum mode mode;
 	enum strategy_id strategy;
@@ -114,6 +126,7 @@ struct config {
 	struct config_cycle cycle;
 	struct config_burst burst;
 	struct config_slew slew;
+	struct config_guards guards;
 	struct config_zone zones[CONFIG_MAX_ZONES];
 	unsigned int nr_zones;
 };

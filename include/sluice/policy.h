@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "sluice/config.h"
+#include "sluice/pressure.h"
 #include "sluice/snapshot.h"
 
 enum policy_action {
@@ -31,9 +32,10 @@ struct decision {
 struct policy_input {
 	const struct snapshot *snap;
 	const struct config *config;
-	uint64_t now_ns;     /* CLOCK_MONOTONIC */
-	uint64_t pass_delay; /* ns from kick to pass: 2 s, or page_reporting_delay_ms */
-	bool acting;	     /* decisions are carried out, so progress can be expected */
+	struct activity activity; /* since the last decision */
+	uint64_t now_ns;	  /* CLOCK_MONOTONIC */
+	uint64_t pass_delay;	  /* ns from kick to pass: 2 s, or page_reporting_delay_ms */
+	bool acting;		  /* decisions are carried out, so progress can be expected */
 };
 
 struct threshold_state {
@@ -94,7 +96,7 @@ enum scan_depth policy_depth(const struct config *config, unsigned int pageblock
 /* Age (ns) below which a zone's extents count as young. */
 uint64_t policy_min_age(const struct config *config, unsigned int node, const char *zone);
 
-void policy_decide(const struct policy_input *input, struct policy_state *state,
+void policy_decide(const struct policy_input *input, struct policy_state *policy,
 		   struct decision *decision);
 
 const char *policy_action_name(enum policy_action action);

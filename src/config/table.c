@@ -218,6 +218,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.summary = "delay while memory is released",
 	},
 #include "table_strategies.h"
+#include "table_guards.h"
 	{
 		.name = "zones",
 		.type = OPTION_ZONES,

@@ -42,13 +42,12 @@ static json_t *decision_json(const struct daemon *daemon)
 {
 	const struct decision *decision = &daemon->decision;
 
-	return json_pack("{s:s, s:i, s:b, s:s?, s:s, s:o}", "action",
-			 policy_action_name(decision->action), "order", (int)decision->order,
-			 "kick", decision->kick, "stage", decision->stage, "reason",
-			 decision->reason, "age_ms",
-			 daemon->decision_ns ?
-				 number((daemon_now() - daemon->decision_ns) / NSEC_PER_MSEC) :
-				 json_null());
+	return json_pack(
+		"{s:s, s:i, s:b, s:s?, s:s, s:o}", "action", policy_action_name(decision->action),
+		"order", (int)decision->order, "kick", decision->kick, "stage", decision->stage,
+		"reason", decision->reason, "age_ms",
+		daemon->decision_ns ? number((daemon_now() - daemon->decision_ns) / NSEC_PER_MSEC) :
+				      json_null());
 }
 
 static json_t *tally_json(const struct tally *tally)

@@ -12,6 +12,7 @@
 #include "sluice/knobs.h"
 #include "sluice/observe.h"
 #include "sluice/policy.h"
+#include "sluice/pressure.h"
 #include "sluice/reporting.h"
 
 #define RUNTIME_DEFAULT "/run/sluice"
@@ -27,6 +28,12 @@ struct tally {
 	uint64_t scan_ns;	 /* time spent in scans */
 	/* pageblocks whose records scans found wrong; of these, believed wholly free */
 	uint64_t wrong_blocks, not_free_blocks;
+};
+
+/* Of the map, since it began: pages. */
+struct churn_totals {
+	uint64_t age; /* guards.churn_age that they were counted with */
+	uint64_t reported, reused;
 };
 
 struct daemon {
@@ -56,6 +63,10 @@ struct daemon {
 	uint64_t scan_cost_ns; /* of the last scan at the depth that the policy needs */
 	bool have_snapshot;
 	struct snapshot snap; /* latest of the ticks */
+	struct pressure_totals pressure;
+	struct churn_totals churn;
+	struct activity activity; /* between the last two ticks */
+	char unmeasured[384];	  /* why the load is unknown, to log it once */
 	struct policy_state policy;
 	struct decision decision;
 	uint64_t decision_ns;
@@ -69,6 +80,9 @@ void daemon_tick(struct daemon *daemon);
 int daemon_audit(struct daemon *daemon, struct errmsg *err);
 uint64_t daemon_next_tick(const struct daemon *daemon); /* ns from now */
 void daemon_reload(struct daemon *daemon);
+
+/* measure.c: the guest's load between two ticks, into daemon->activity. */
+void daemon_measure(struct daemon *daemon, uint64_t now);
 
 /* act.c: the only place that writes to the kernel. */
 int act_begin(struct daemon *daemon, struct errmsg *err);

@@ -216,6 +216,7 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 	const struct policy_input input = {
 		.snap = &daemon->snap,
 		.config = &daemon->config,
+		.activity = daemon->activity,
 		.now_ns = now,
 		.pass_delay = daemon->reporting.delay_ns,
 		.acting = daemon->config.mode == MODE_CONTROL,
@@ -279,6 +280,7 @@ void daemon_tick(struct daemon *daemon)
 	check_foreign_writes(daemon);
 	if (observe(daemon, now) < 0)
 		return;
+	daemon_measure(daemon, now);
 	decide(daemon, now, &decision);
 	log_decision(daemon, &decision);
 	if (daemon->config.mode == MODE_CONTROL)

@@ -215,3 +215,21 @@ uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns)
 	return (uint64_t)ticks_between(block->since, (uint32_t)(now_ns >> SLUICE_TICK_SHIFT))
 	       << SLUICE_TICK_SHIFT;
 }
+
+void blockmap_churn(const struct blockmap *map, uint64_t age_ns, uint64_t *reported,
+		    uint64_t *reused)
+{
+	const uint64_t ticks = age_ns >> SLUICE_TICK_SHIFT;
+	uint64_t blocks = 0, soon = 0;
+
+	for (unsigned int zone = 0; zone < SLUICE_MAX_ZONES; zone++) {
+		const struct sluice_zone_times *times = &map->times[zone];
+
+		blocks += times->reported;
+		/* bucket n ends at 2^n ticks */
+		for (unsigned int n = 0; n < SLUICE_TIME_BUCKETS && UINT64_C(1) << n <= ticks; n++)
+			soon += times->reuse[n];
+	}
+	*reported = blocks << map->pageblock_order;
+	*reused = soon << map->pageblock_order;
+}

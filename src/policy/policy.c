@@ -165,13 +165,13 @@ uint64_t policy_min_age(const struct config *config, unsigned int node, const ch
 	return entry && entry->has_min_age ? entry->min_age : config->threshold.min_age;
 }
 
-void strategy_kernel(const struct policy_input *input, struct policy_state *state,
+void strategy_kernel(const struct policy_input *input, struct policy_state *policy,
 		     struct decision *decision)
 {
 	const struct snapshot *snap = input->snap;
 	char left[UNITS_TEXT];
 
-	(void)state;
+	(void)policy;
 	*decision = (struct decision){ .action = POLICY_LEAVE };
 	decision_reason(
 		decision, "strategy kernel touches nothing; %s unreported at order %d",
@@ -183,7 +183,7 @@ void strategy_kernel(const struct policy_input *input, struct policy_state *stat
 		snap->reporting_order);
 }
 
-void policy_decide(const struct policy_input *input, struct policy_state *state,
+void policy_decide(const struct policy_input *input, struct policy_state *policy,
 		   struct decision *decision)
 {
 	static void (*const strategies[])(const struct policy_input *, struct policy_state *,
@@ -200,7 +200,7 @@ void policy_decide(const struct policy_input *input, struct policy_state *state,
 				"reported");
 		return;
 	}
-	strategies[input->config->strategy](input, state, decision);
+	strategies[input->config->strategy](input, policy, decision);
 }
 
 const char *policy_action_name(enum policy_action action)

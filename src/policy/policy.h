@@ -37,15 +37,15 @@ uint64_t policy_unreported(const struct policy_input *input, unsigned int order)
 /* How long the kernel may take for a pass before nothing is to be expected of it, ns. */
 uint64_t policy_patience(const struct policy_input *input);
 
-void strategy_kernel(const struct policy_input *input, struct policy_state *state,
+void strategy_kernel(const struct policy_input *input, struct policy_state *policy,
 		     struct decision *decision);
-void strategy_threshold(const struct policy_input *input, struct policy_state *state,
+void strategy_threshold(const struct policy_input *input, struct policy_state *policy,
 			struct decision *decision);
-void strategy_cycle(const struct policy_input *input, struct policy_state *state,
+void strategy_cycle(const struct policy_input *input, struct policy_state *policy,
 		    struct decision *decision);
-void strategy_burst(const struct policy_input *input, struct policy_state *state,
+void strategy_burst(const struct policy_input *input, struct policy_state *policy,
 		    struct decision *decision);
-void strategy_slew(const struct policy_input *input, struct policy_state *state,
+void strategy_slew(const struct policy_input *input, struct policy_state *policy,
 		   struct decision *decision);
 
 #endif

@@ -61,7 +61,8 @@ static void give(const struct policy_input *input, unsigned int order, uint64_t 
 	}
 	state->giving = true;
 	decision_reason(decision, "giving %s of %s beyond the reserve, at %s per second; order %u",
-			format_size(positive(state->allowance), allowed), format_size(excess, beyond),
+			format_size(positive(state->allowance), allowed),
+			format_size(excess, beyond),
 			format_size(input->config->slew.give_rate, rate), order);
 }
 

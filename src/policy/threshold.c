@@ -231,15 +231,15 @@ static void go_on(const struct policy_input *input, const struct backlog *backlo
 		push(input, left, began, state, decision);
 }
 
-void strategy_threshold(const struct policy_input *input, struct policy_state *state,
+void strategy_threshold(const struct policy_input *input, struct policy_state *policy,
 			struct decision *decision)
 {
 	const unsigned int order = policy_release_order(input, input->config->threshold.order);
 	struct backlog backlog;
 
 	measure(input, order, &backlog);
-	if (state->threshold.releasing)
-		go_on(input, &backlog, order, &state->threshold, decision);
+	if (policy->threshold.releasing)
+		go_on(input, &backlog, order, &policy->threshold, decision);
 	else
-		wait_for_start(input, &backlog, order, &state->threshold, decision);
+		wait_for_start(input, &backlog, order, &policy->threshold, decision);
 }

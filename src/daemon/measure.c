@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the guest did with its memory since the last decision. */
+#include "daemon.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sluice/log.h"
+
+static void measure_churn(struct daemon *daemon, struct activity *activity)
+{
+	const uint64_t page_size = observer_topology(daemon->observer)->page_size;
+	struct churn_totals *last = &daemon->churn;
+	struct churn_totals now;
+
+	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
+		return;
+	blockmap_churn(observer_blocks(daemon->observer), daemon->config.guards.churn_age,
+		       &now.reported, &now.reused);
+	/* another age counts otherwise, and memory that left took its counts along */
+	if (last->age == daemon->config.guards.churn_age && now.reported >= last->reported &&
+	    now.reused >= last->reused) {
+		activity->reported = (now.reported - last->reported) * page_size;
+		activity->reused = (now.reused - last->reused) * page_size;
+	}
+	now.age = daemon->config.guards.churn_age;
+	*last = now;
+}
+
+void daemon_measure(struct daemon *daemon, uint64_t now)
+{
+	struct pressure_totals totals;
+	struct errmsg err = { 0 };
+
+	daemon->activity = (struct activity){ 0 };
+	if (pressure_read(daemon->root, now, &totals, &err) < 0) {
+		if (strcmp(daemon->unmeasured, err.text))
+			log_warn("the guest's load is unknown: %s", err.text);
+		snprintf(daemon->unmeasured, sizeof(daemon->unmeasured), "%s", err.text);
+		return;
+	}
+	pressure_between(&daemon->pressure, &totals, observer_topology(daemon->observer)->page_size,
+			 &daemon->activity);
+	measure_churn(daemon, &daemon->activity);
+	daemon->pressure = totals;
+}
