@@ -148,6 +148,7 @@ static void check_orders(struct loading *loading)
 	check_release_order(loading, "cycle.order", config->cycle.order);
 	check_release_order(loading, "burst.floor", config->burst.floor);
 	check_release_order(loading, "slew.order", config->slew.order);
+	check_release_order(loading, "ladder.idle_floor", config->ladder.idle_floor);
 }
 
 static void check_cycle(struct loading *loading)
@@ -170,10 +171,20 @@ static void check_cycle(struct loading *loading)
 			   cycle->high_water, cycle->low_water);
 }
 
+static void check_ladder(struct loading *loading)
+{
+	const struct config_ladder *ladder = &loading->config.ladder;
+	struct operand quiet = general_operand(loading, "ladder.quiet", ladder->quiet);
+	struct operand busy = general_operand(loading, "ladder.busy", ladder->busy);
+
+	check_sizes(loading, &quiet, &busy, !quiet.given.line);
+}
+
 void check_together(struct loading *loading)
 {
 	check_threshold(loading);
 	check_cycle(loading);
+	check_ladder(loading);
 	check_orders(loading);
 	for (unsigned int i = 0; i < loading->config.nr_zones; i++) {
 		check_zone(loading, i);

@@ -37,6 +37,15 @@ uint64_t policy_unreported(const struct policy_input *input, unsigned int order)
 /* How long the kernel may take for a pass before nothing is to be expected of it, ns. */
 uint64_t policy_patience(const struct policy_input *input);
 
+/* Share of what was reported lately that was soon reused, 0 to 1. */
+double policy_churn(const struct guard_state *guards);
+
+/* Before each decision: what happened since the last one. */
+void guards_follow(const struct policy_input *input, struct guard_state *guards);
+/* Behind each decision: a veto replaces it. */
+void guards_check(const struct policy_input *input, struct guard_state *guards,
+		  struct decision *decision);
+
 void strategy_kernel(const struct policy_input *input, struct policy_state *policy,
 		     struct decision *decision);
 void strategy_threshold(const struct policy_input *input, struct policy_state *policy,
@@ -47,5 +56,10 @@ void strategy_burst(const struct policy_input *input, struct policy_state *polic
 		    struct decision *decision);
 void strategy_slew(const struct policy_input *input, struct policy_state *policy,
 		   struct decision *decision);
+void strategy_ladder(const struct policy_input *input, struct policy_state *policy,
+		     struct decision *decision);
+/* Whether the ladder's next decision needs to see all orders. */
+bool ladder_needs_all(const struct ladder_state *state, const struct topology *topology,
+		      uint64_t now_ns);
 
 #endif

@@ -34,7 +34,7 @@ static void reset(void)
 			.strategy = STRATEGY_THRESHOLD,
 			.interval = 2 * NSEC_PER_SEC,
 			.kick = true,
-			.order_floor = ORDER_PAGEBLOCK,
+			.order_floor = 0,
 			.order_ceiling = ORDER_OFF,
 			.threshold = {
 				.start = 32 * MIB,
@@ -63,6 +63,19 @@ static void reset(void)
 		strcpy(info->name, zones[i].name);
 		info->free_pages = OPEN;
 	}
+}
+
+/* Depth of the next scan under given.config, at the start. */
+static inline enum scan_depth depth_of(unsigned int pageblock_order, unsigned int highest_order)
+{
+	static const struct policy_state policy;
+	const struct topology topology = {
+		.page_size = 4096,
+		.pageblock_order = pageblock_order,
+		.highest_order = highest_order,
+	};
+
+	return policy_depth(&given.config, &policy, &topology, 1);
 }
 
 static inline struct config_zone *add_zone(const char *zone, int node)

@@ -26,7 +26,7 @@
 #define TOP_NAMES                                                                              \
 	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
 	"delay, "                                                                              \
-	"threshold, cycle, burst, slew, zones"
+	"threshold, cycle, burst, slew, ladder, guards, zones"
 #define MUTATIONS 6000
 
 static char file_path[] = "/tmp/sluice-config-XXXXXX";
@@ -649,7 +649,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.max_drift, 16 * MIB);
 	assert_int_equal(config.events, EVENTS_LISTS);
 	assert_true(config.kick);
-	assert_int_equal(config.order_floor, ORDER_PAGEBLOCK);
+	assert_int_equal(config.order_floor, 0);
 	assert_int_equal(config.order_ceiling, ORDER_OFF);
 	assert_int_equal(config.delay_hold, 0);
 	assert_int_equal(config.delay_release, 0);
