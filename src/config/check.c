@@ -121,13 +121,18 @@ static void check_duplicate(struct loading *loading, unsigned int i)
 	}
 }
 
-/* Names of orders are left to the running kernel: only it knows their numbers. */
+/*
+ * Names of orders are left to the running kernel: only it knows their numbers. A default
+ * gives way to the bounds.
+ */
 static void check_release_order(struct loading *loading, const char *name, int order)
 {
 	const struct config *config = &loading->config;
 	const int floor = config->order_floor, ceiling = config->order_ceiling;
 	const unsigned int line = given_general(loading, name).line;
 
+	if (!line)
+		return;
 	if (order >= 0 && floor >= 0 && order < floor)
 		report_add(loading->report, line, "%s: %d: at least order.floor, which is %d", name,
 			   order, floor);

@@ -28,8 +28,8 @@
 		.max = 16 * TIB,
 		.fallback = "16MiB",
 		.reloadable = true,
-		.summary = "allocations per second below which it is quiet",
-		.help = "Must be below busy.",
+		.summary = "allocations per second of a quiet guest",
+		.help = "Below that; must be below busy.",
 	},
 	{
 		.name = "ladder.cpu",
@@ -39,8 +39,8 @@
 		.max = 101,
 		.fallback = "50",
 		.reloadable = true,
-		.summary = "percent of CPU time below which it is quiet",
-		.help = "Of all CPUs. 101: CPU time is no matter.",
+		.summary = "CPU time of a quiet guest, percent",
+		.help = "Below that, of all CPUs. 101: CPU time is no matter.",
 	},
 	{
 		.name = "ladder.settle",

@@ -204,11 +204,16 @@ static void check_hyperv(const struct policy_input *input, const struct guard_st
 void guards_check(const struct policy_input *input, struct guard_state *guards,
 		  struct decision *decision)
 {
+	const bool was_vetoed = guards->vetoed;
+
 	guards->vetoed = false;
 	if (decision->action == POLICY_LEAVE)
 		return;
 	if (decision->action == POLICY_RELEASE)
 		check_release(input, guards, decision);
+	/* the strategy's own kick may have been vetoed */
+	if (was_vetoed && decision->action == POLICY_RELEASE)
+		decision->kick = input->config->kick;
 	if (decision->kick)
 		guards->pass_ns = input->now_ns;
 	check_hyperv(input, guards, decision);
