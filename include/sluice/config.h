@@ -104,6 +104,7 @@ struct config_ladder {
 	int cpu;	    /* percent of all CPUs' time below which it is quiet */
 	uint64_t settle;    /* ns without being busy until it settles */
 	uint64_t idle;	    /* ns of quiet until it is idle */
+	uint64_t cold;	    /* ns; what was free for longer is not what a busy guest uses */
 	int idle_floor;	    /* lowest rung of an excursion, or ORDER_* */
 	uint64_t cost;	    /* ns of CPU time that 1 GiB returned for 1 s may cost */
 	uint64_t min_gain;  /* bytes that an excursion has to promise */

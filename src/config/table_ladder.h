@@ -61,6 +61,18 @@
 		.summary = "time of quiet until it is idle",
 	},
 	{
+		.name = "ladder.cold",
+		.type = OPTION_DURATION,
+		.offset = AT(ladder.cold),
+		.min = NSEC_PER_SEC,
+		.max = DAY,
+		.fallback = "30s",
+		.reloadable = true,
+		.summary = "time free after which memory is cold",
+		.help = "Where most of what is unreported is cold, it is reported even while the "
+			"guest is busy.",
+	},
+	{
 		.name = "ladder.idle_floor",
 		.type = OPTION_ORDER,
 		.offset = AT(ladder.idle_floor),

@@ -256,9 +256,9 @@ static void tick(struct daemon *daemon, struct loop *loop)
 }
 
 /*
- * Tasks wait for memory: the next decision comes at once. Until 6.4 a trigger needs
- * CAP_SYS_RESOURCE, so it is opened once, before privileges are dropped; how much
- * pressure is too much is the guard's to say.
+ * Tasks wait for memory: the next decision comes at once. How much pressure is too much
+ * is the guard's to say. Until 6.4 a trigger needs CAP_SYS_RESOURCE: there it is had if
+ * the mode is control from the start.
  */
 static void watch_pressure(struct daemon *daemon, struct loop *loop)
 {
@@ -287,6 +287,7 @@ static void reload(struct daemon *daemon, struct loop *loop)
 	notify("RELOADING=1\nMONOTONIC_USEC=%llu",
 	       (unsigned long long)(daemon_now() / NSEC_PER_USEC));
 	daemon_reload(daemon);
+	watch_pressure(daemon, loop);
 	notify("READY=1");
 	tick(daemon, loop);
 }

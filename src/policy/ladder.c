@@ -3,7 +3,8 @@
  * Strategy "ladder": the order follows the phase of the workload.
  *
  *   busy      held: nothing, or where the kernel can't be switched off nothing but
- *             the highest order: what is free now is used again soon
+ *             the highest order: what is free now is used again soon. Unless most of
+ *             it has been free for long: then it is not what the guest is busy with
  *   settling  extents of 2 MiB, the kernel's own default on most machines
  *   idle      the same, and from there excursions to lower rungs
  *
@@ -12,29 +13,13 @@
  * each piece that is used again costs a fault on the host. So a rung is taken only
  * if what it would report is worth that, for as long as it takes, and the order
  * goes back up behind it: a low order is an excursion, not a state.
- *
- * Worth is time: a guest that has been quiet for a while is expected to stay so for
- * as long again, so each MiB is returned for that time, at a price that the
- * configuration sets.
  */
-#include "policy.h"
+#include "rung.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 #include "sluice/units.h"
-
-/*
- * What an entry costs host and guest: a share of the request, and one
- * madvise(MADV_DONTNEED). What a page of the host costs that is touched again: a
- * fault, and filling 4 KiB with zeroes.
- */
-#define ENTRY_COST_NS 2000
-#define FAULT_COST_NS 1000
-#define HOST_PAGE     4096
-
-/* Share that is used again before any excursion has shown it. */
-#define REFAULT_GUESS 0.1
 
 /* A kick without effect is repeated after twice the time, up to 2^6 times. */
 #define MOST_BACKOFF 6
@@ -42,132 +27,11 @@
 /* How often all orders are looked at for something worth an excursion. */
 #define LOOK_NS (5 * NSEC_PER_SEC)
 
-/* Where the ladder rests unless the guest is busy: order 9 with 4 KiB pages. */
-#define REST_BYTES (UINT64_C(2) << 20)
-
-/* Extents of these sizes and more: orders 7, 5, 2, 0 with 4 KiB pages. */
-static const uint64_t rung_bytes[] = { UINT64_C(512) << 10, UINT64_C(128) << 10, UINT64_C(16) << 10,
-				       UINT64_C(4) << 10 };
-#define RUNGS (sizeof(rung_bytes) / sizeof(rung_bytes[0]))
-
 static const char *const phase_names[] = {
 	[LADDER_BUSY] = "busy",
 	[LADDER_SETTLING] = "settling",
 	[LADDER_IDLE] = "idle",
 };
-
-/* What one rung would bring and cost. */
-struct offer {
-	unsigned int order;
-	uint64_t bytes;
-	uint64_t entries;
-	uint64_t lock_ns;
-	double cost_ns;	 /* CPU time, host and guest */
-	double worth_ns; /* CPU time that it may cost */
-};
-
-/* Order of the smallest extent of at least @bytes. */
-static unsigned int order_of(uint64_t bytes, uint64_t page_size)
-{
-	unsigned int order = 0;
-
-	while (page_size << order < bytes)
-		order++;
-	return order;
-}
-
-static unsigned int rest_order(unsigned int pageblock_order, uint64_t page_size)
-{
-	const unsigned int order = order_of(REST_BYTES, page_size);
-
-	return order < pageblock_order ? order : pageblock_order;
-}
-
-static unsigned int resting(const struct policy_input *input)
-{
-	const struct snapshot *snap = input->snap;
-
-	return policy_release_order(input, (int)rest_order(snap->pageblock_order, snap->page_size));
-}
-
-static uint64_t over(uint64_t value, uint64_t limit)
-{
-	return value > limit ? value - limit : 0;
-}
-
-static uint64_t count_entries(const struct policy_input *input, unsigned int order)
-{
-	const struct snapshot *snap = input->snap;
-	uint64_t entries = 0;
-
-	for (unsigned int i = 0; i < snap->nr_zones; i++)
-		for (unsigned int o = order; o < snap->nr_orders; o++)
-			entries += policy_area(input, &snap->zones[i], o, order);
-	return entries;
-}
-
-static double refault_share(const struct ladder_state *state)
-{
-	return state->refault_known ? state->refault : REFAULT_GUESS;
-}
-
-static void appraise(const struct policy_input *input, const struct ladder_state *state,
-		     unsigned int order, struct offer *offer)
-{
-	const double quiet = (double)(input->now_ns - state->quiet_ns) / (double)NSEC_PER_SEC;
-	const unsigned int rest = resting(input);
-	double gib;
-
-	*offer = (struct offer){
-		.order = order,
-		/* what the kernel reports without it does not count */
-		.bytes = over(policy_unreported(input, order), policy_unreported(input, rest)),
-		.entries = over(count_entries(input, order), count_entries(input, rest)),
-		.lock_ns = policy_lock_time(input->snap, order),
-	};
-	gib = (double)offer->bytes / (double)GIB;
-	offer->cost_ns = (double)offer->entries * ENTRY_COST_NS + (double)offer->lock_ns +
-			 refault_share(state) * (double)(offer->bytes / HOST_PAGE) * FAULT_COST_NS;
-	offer->worth_ns = gib * quiet * (double)input->config->ladder.cost;
-}
-
-static bool acceptable(const struct policy_input *input, const struct offer *offer)
-{
-	const uint64_t limit = input->config->guards.lock_time;
-
-	return offer->bytes >= input->config->ladder.min_gain &&
-	       offer->cost_ns <= offer->worth_ns && (!limit || offer->lock_ns <= limit);
-}
-
-/* The rung that gains most, or a reason why none does. */
-static bool find_rung(const struct policy_input *input, const struct ladder_state *state,
-		      struct offer *best, struct offer *last)
-{
-	const struct snapshot *snap = input->snap;
-	const unsigned int floor = policy_release_order(input, input->config->ladder.idle_floor);
-	unsigned int above = resting(input);
-	bool found = false;
-
-	*last = (struct offer){ .order = above };
-	if (snap->reporting_order < 0) /* no knob: until 5.13 */
-		return false;
-	for (size_t i = 0; i < RUNGS; i++) {
-		unsigned int order = order_of(rung_bytes[i], snap->page_size);
-
-		if (order < floor)
-			order = floor;
-		if (order >= above)
-			continue; /* pages so large, or a floor so high, that rungs fall together */
-		above = order;
-		appraise(input, state, order, last);
-		if (acceptable(input, last) &&
-		    (!found || last->worth_ns - last->cost_ns > best->worth_ns - best->cost_ns)) {
-			*best = *last;
-			found = true;
-		}
-	}
-	return found;
-}
 
 static bool is_busy(const struct policy_input *input, const struct policy_state *policy, char *why,
 		    size_t size)
@@ -309,9 +173,9 @@ static bool push(const struct policy_input *input, unsigned int order, uint64_t 
 }
 
 static void at_rest(const struct policy_input *input, struct ladder_state *state,
-		    const struct offer *last, struct decision *decision)
+		    const struct rung *last, struct decision *decision)
 {
-	const unsigned int order = resting(input);
+	const unsigned int order = rung_resting(input);
 	const uint64_t left = policy_unreported(input, order);
 	char text[UNITS_TEXT], bytes[UNITS_TEXT], cost[UNITS_TEXT], worth[UNITS_TEXT],
 		locked[UNITS_TEXT];
@@ -332,22 +196,22 @@ static void at_rest(const struct policy_input *input, struct ladder_state *state
 		format_duration(last->lock_ns, locked));
 }
 
-static void go_away(const struct policy_input *input, const struct offer *offer,
+static void go_away(const struct policy_input *input, const struct rung *rung,
 		    struct ladder_state *state, struct decision *decision)
 {
 	char bytes[UNITS_TEXT], cost[UNITS_TEXT], worth[UNITS_TEXT];
 
 	state->away = true;
-	state->rung = offer->order;
+	state->rung = rung->order;
 	state->away_ns = input->now_ns;
 	restart(state);
-	push(input, offer->order, offer->bytes, state, decision);
+	push(input, rung->order, rung->bytes, state, decision);
 	decision_reason(decision,
 			"excursion to order %u: %s in %" PRIu64
 			" extents for %s of CPU time, worth %s after %.0f s of quiet",
-			offer->order, format_size(offer->bytes, bytes), offer->entries,
-			format_duration((uint64_t)offer->cost_ns, cost),
-			format_duration((uint64_t)offer->worth_ns, worth),
+			rung->order, format_size(rung->bytes, bytes), rung->entries,
+			format_duration((uint64_t)rung->cost_ns, cost),
+			format_duration((uint64_t)rung->worth_ns, worth),
 			(double)(input->now_ns - state->quiet_ns) / (double)NSEC_PER_SEC);
 }
 
@@ -356,15 +220,15 @@ static bool stay_away(const struct policy_input *input, struct ladder_state *sta
 		      struct decision *decision)
 {
 	char left[UNITS_TEXT];
-	struct offer offer;
+	struct rung rung;
 
-	appraise(input, state, state->rung, &offer);
-	if (!acceptable(input, &offer) ||
+	rung_appraise(input, state, state->rung, &rung);
+	if (!rung_acceptable(input, &rung) ||
 	    input->now_ns - state->away_ns >= input->config->ladder.excursion ||
-	    !push(input, state->rung, offer.bytes, state, decision))
+	    !push(input, state->rung, rung.bytes, state, decision))
 		return false;
 	decision_reason(decision, "excursion at order %u: %s in %" PRIu64 " extents left",
-			state->rung, format_size(offer.bytes, left), offer.entries);
+			state->rung, format_size(rung.bytes, left), rung.entries);
 	return true;
 }
 
@@ -374,11 +238,52 @@ static bool looks(const struct ladder_state *state, uint64_t now_ns)
 	       (state->away || !state->looked_ns || now_ns - state->looked_ns >= LOOK_NS);
 }
 
+static uint64_t cold_bytes(const struct policy_input *input, unsigned int order)
+{
+	const struct snapshot *snap = input->snap;
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < snap->nr_zones; i++)
+		if (!policy_ignores(input->config, &snap->zones[i].info))
+			bytes += zone_reportable(snap, &snap->zones[i], order, true);
+	return bytes;
+}
+
+/*
+ * A pass takes what is free only just as well, so cold memory has to be the larger part
+ * of what it would take.
+ */
+static void busy(const struct policy_input *input, struct ladder_state *state, const char *why,
+		 struct decision *decision)
+{
+	const struct config_ladder *config = &input->config->ladder;
+	const unsigned int order = rung_resting(input);
+	const uint64_t all = policy_unreported(input, order);
+	const uint64_t cold = cold_bytes(input, order);
+	char text[UNITS_TEXT], of[UNITS_TEXT], age[UNITS_TEXT];
+
+	if (cold >= config->min_gain && cold >= all / 2) {
+		push(input, order, cold, state, decision);
+		decision_reason(decision,
+				"busy, but %s of %s unreported were free for %s or longer",
+				format_size(cold, text), format_size(all, of),
+				format_duration(config->cold, age));
+		return;
+	}
+	restart(state);
+	policy_hold(input, decision);
+	if (*why)
+		decision_reason(decision, "busy: %s", why);
+	else
+		decision_reason(decision, "busy until it has been calm for %s",
+				format_duration(config->settle, text));
+}
+
 static void idle(const struct policy_input *input, struct ladder_state *state,
 		 struct decision *decision)
 {
 	const bool looked = snapshot_lowest_order(input->snap) < input->snap->pageblock_order;
-	struct offer best = { 0 }, last;
+	struct rung best = { 0 }, last;
 
 	if (looked)
 		learn(input, state);
@@ -394,7 +299,7 @@ static void idle(const struct policy_input *input, struct ladder_state *state,
 		return;
 	}
 	state->looked_ns = input->now_ns;
-	if (find_rung(input, state, &best, &last))
+	if (rung_find(input, state, &best, &last))
 		go_away(input, &best, state, decision);
 	else
 		at_rest(input, state, &last, decision);
@@ -403,7 +308,7 @@ static void idle(const struct policy_input *input, struct ladder_state *state,
 bool ladder_needs_all(const struct ladder_state *state, const struct topology *topology,
 		      uint64_t now_ns)
 {
-	return looks(state, now_ns) || rest_order(topology->pageblock_order, topology->page_size) <
+	return looks(state, now_ns) || rung_rest(topology->pageblock_order, topology->page_size) <
 					       topology->pageblock_order;
 }
 
@@ -411,19 +316,14 @@ void strategy_ladder(const struct policy_input *input, struct policy_state *poli
 		     struct decision *decision)
 {
 	struct ladder_state *state = &policy->ladder;
-	char why[160], left[UNITS_TEXT];
+	char why[160];
 
 	follow_phase(input, policy, state, why, sizeof(why));
 	if (state->phase != LADDER_IDLE)
 		come_back(input, state);
 	switch (state->phase) {
 	case LADDER_BUSY:
-		policy_hold(input, decision);
-		if (*why)
-			decision_reason(decision, "busy: %s", why);
-		else
-			decision_reason(decision, "busy until it has been calm for %s",
-					format_duration(input->config->ladder.settle, left));
+		busy(input, state, why, decision);
 		break;
 	case LADDER_SETTLING:
 		at_rest(input, state, NULL, decision);

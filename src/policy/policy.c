@@ -167,7 +167,10 @@ uint64_t policy_min_age(const struct config *config, unsigned int node, const ch
 {
 	const struct config_zone *entry = policy_zone(config, node, zone);
 
-	return entry && entry->has_min_age ? entry->min_age : config->threshold.min_age;
+	if (entry && entry->has_min_age)
+		return entry->min_age;
+	return config->strategy == STRATEGY_LADDER ? config->ladder.cold :
+						     config->threshold.min_age;
 }
 
 void strategy_kernel(const struct policy_input *input, struct policy_state *policy,
