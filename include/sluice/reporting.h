@@ -13,9 +13,10 @@
 #include "sluice/topology.h"
 
 /* Feature bits of virtio-balloon, include/uapi/linux/virtio_balloon.h */
-#define BALLOON_F_PAGE_POISON 4
-#define BALLOON_F_REPORTING   5
-#define VIRTIO_ID_BALLOON     5
+#define BALLOON_F_DEFLATE_ON_OOM 2
+#define BALLOON_F_PAGE_POISON	 4
+#define BALLOON_F_REPORTING	 5
+#define VIRTIO_ID_BALLOON	 5
 
 /* PAGE_REPORTING_DELAY, mm/page_reporting.c: from the request to the pass */
 #define REPORTING_DELAY_NS UINT64_C(2000000000)
@@ -30,10 +31,11 @@ struct reporting {
 	enum reporting_backend backend;
 	char device[32]; /* "virtio0" */
 	bool driver_bound;
-	bool feature_reporting; /* negotiated */
-	bool feature_poison;	/* negotiated: the host may have to keep reported pages */
-	bool has_order;		/* page_reporting_order: 5.14+ */
-	int64_t order;		/* its value; -1 before a driver registers, since 6.2 */
+	bool feature_reporting;	     /* negotiated */
+	bool feature_poison;	     /* negotiated: the host may have to keep reported pages */
+	bool feature_deflate_on_oom; /* negotiated: inflated pages remain managed */
+	bool has_order;		     /* page_reporting_order: 5.14+ */
+	int64_t order;		     /* its value; -1 before a driver registers, since 6.2 */
 	bool off_value; /* orders above the highest are taken and switch reporting off: until 6.1 */
 	bool has_delay; /* page_reporting_delay_ms: 7.3+ */
 	uint64_t delay_ns; /* from request to pass: the knob, or the kernel's constant */
