@@ -129,4 +129,10 @@ bool account_knows(const struct account *account, enum account_line line);
 /* Of the zone, free and large enough, but behind its gate: pages. */
 uint64_t zone_gated_pages(const struct snapshot *snap, const struct zone_snapshot *zone);
 
+/*
+ * Of what is too small, the pages that the kernel would report if its order limit were
+ * @order, gates as they would be then.
+ */
+uint64_t small_pages_above(const struct snapshot *snap, unsigned int order);
+
 #endif

@@ -116,14 +116,12 @@ static void say_reportable(const struct situation *situation, char *buf)
 
 int advised_order(const struct snapshot *snap, const struct account *account)
 {
-	const uint64_t small = (uint64_t)account->pages[ACCOUNT_SMALL] * snap->page_size;
-	uint64_t now;
+	const uint64_t small = (uint64_t)account->pages[ACCOUNT_SMALL];
 
 	if (snap->source == SOURCE_BUDDYINFO || account->reporting != ACCOUNT_ON || !small)
 		return -1;
-	now = snapshot_reportable(snap, (unsigned int)snap->reporting_order, false);
 	for (int order = snap->reporting_order - 1; order >= 0; order--)
-		if (2 * (snapshot_reportable(snap, (unsigned int)order, false) - now) >= small)
+		if (2 * small_pages_above(snap, (unsigned int)order) >= small)
 			return order;
 	return -1;
 }
@@ -140,12 +138,11 @@ static void say_order_option(const struct daemon_state *daemon, char *buf)
 
 static void say_lower_order(const struct situation *situation, int order, char *buf)
 {
-	const struct snapshot *snap = situation->snap;
-	const uint64_t now = snapshot_reportable(snap, (unsigned int)snap->reporting_order, false);
-	const uint64_t then = snapshot_reportable(snap, (unsigned int)order, false);
 	char size[UNITS_TEXT];
 
-	format_size(then - now, size);
+	format_size(small_pages_above(situation->snap, (unsigned int)order) *
+			    situation->snap->page_size,
+		    size);
 	if (situation->daemon->controls) {
 		say_order_option(situation->daemon, buf);
 		say(buf, " = %d would report %s of it, at a price; ", order, size);

@@ -19,6 +19,12 @@ static const struct {
 	{ ACCOUNT_STACKS, USAGE_STACKS },
 };
 
+/* The bound is for the compiler. */
+static unsigned int nr_orders(const struct snapshot *snap)
+{
+	return snap->nr_orders < SLUICE_MAX_ORDERS ? snap->nr_orders : SLUICE_MAX_ORDERS;
+}
+
 static uint64_t less(uint64_t from, uint64_t what)
 {
 	return from > what ? from - what : 0;
@@ -102,7 +108,7 @@ static enum account_line unseen_line_of(const struct snapshot *snap, unsigned in
 static void add_zone(const struct snapshot *snap, const struct zone_snapshot *zone,
 		     struct account *account)
 {
-	for (unsigned int o = 0; o < snap->nr_orders; o++) {
+	for (unsigned int o = 0; o < nr_orders(snap); o++) {
 		const int64_t free_pages = (int64_t)(zone->orders[o].free << o);
 		const int64_t reported = (int64_t)(zone->orders[o].reported << o);
 
@@ -124,7 +130,7 @@ static uint64_t isolated_pages(const struct snapshot *snap, const struct zone_sn
 {
 	uint64_t listed = 0, excess;
 
-	for (unsigned int o = 0; o < snap->nr_orders; o++)
+	for (unsigned int o = 0; o < nr_orders(snap); o++)
 		listed += zone->info.nr_free[o] << o;
 	excess = less(listed, zone->info.free_pages);
 	return excess >= lag + (1ULL << snap->pageblock_order) ? excess : 0;
@@ -186,8 +192,24 @@ uint64_t zone_gated_pages(const struct snapshot *snap, const struct zone_snapsho
 {
 	uint64_t pages = 0;
 
-	for (unsigned int o = 0; o < snap->nr_orders; o++)
+	for (unsigned int o = 0; o < nr_orders(snap); o++)
 		if (line_of(snap, zone, o, ACCOUNT_ON) == ACCOUNT_GATED)
 			pages += (zone->orders[o].free - zone->orders[o].reported) << o;
+	return pages;
+}
+
+uint64_t small_pages_above(const struct snapshot *snap, unsigned int order)
+{
+	uint64_t pages = 0;
+
+	for (unsigned int z = 0; z < snap->nr_zones; z++) {
+		const struct zone_snapshot *zone = &snap->zones[z];
+
+		if (!zone_gate_open(&zone->info, order))
+			continue;
+		for (unsigned int o = order; o < nr_orders(snap); o++)
+			if ((int)o < snap->reporting_order)
+				pages += (zone->orders[o].free - zone->orders[o].reported) << o;
+	}
 	return pages;
 }
