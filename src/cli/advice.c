@@ -126,14 +126,10 @@ int advised_order(const struct snapshot *snap, const struct account *account)
 	return -1;
 }
 
-/* The option that sets the order of a release. */
+/* The option that sets the order of a release, where a strategy has one. */
 static void say_order_option(const struct daemon_state *daemon, char *buf)
 {
-	if (!strcmp(daemon->strategy, "kernel"))
-		say(buf, "page_reporting_order");
-	else
-		say(buf, "%s.%s", daemon->strategy,
-		    strcmp(daemon->strategy, "burst") ? "order" : "floor");
+	say(buf, "%s.%s", daemon->strategy, strcmp(daemon->strategy, "burst") ? "order" : "floor");
 }
 
 static void say_lower_order(const struct situation *situation, int order, char *buf)
@@ -143,7 +139,7 @@ static void say_lower_order(const struct situation *situation, int order, char *
 	format_size(small_pages_above(situation->snap, (unsigned int)order) *
 			    situation->snap->page_size,
 		    size);
-	if (situation->daemon->controls) {
+	if (situation->daemon->controls && strcmp(situation->daemon->strategy, "kernel")) {
 		say_order_option(situation->daemon, buf);
 		say(buf, " = %d would report %s of it, at a price; ", order, size);
 	} else {
@@ -213,6 +209,10 @@ static void say_gated(const struct situation *situation, char *buf)
 	}
 	if (most)
 		say_gate(situation, most, buf);
+	else
+		say(buf,
+		    "what a zone has when that is no more than its low watermark and 32 blocks "
+		    "of the order limit");
 	if (zones > 1)
 		say(buf, "; %u more zone%s", zones - 1, zones > 2 ? "s" : "");
 }
@@ -241,9 +241,10 @@ static void say_held(const struct situation *situation, char *buf)
 static void say_lists(const struct situation *situation, char *buf)
 {
 	if (situation->has_drain)
-		say(buf, "goes to the buddy lists when these drain: \"sluice drain --prepare\"");
+		say(buf, "merges with its neighbours when the lists drain: \"sluice drain "
+			 "--prepare\"");
 	else
-		say(buf, "goes to the buddy lists when these overflow or memory is short");
+		say(buf, "merges with its neighbours when the lists overflow or memory is short");
 }
 
 char *advice_text(const struct situation *situation, enum account_line line, char buf[ADVICE_TEXT])
@@ -256,7 +257,7 @@ char *advice_text(const struct situation *situation, enum account_line line, cha
 		[ACCOUNT_PAGE_TABLES] = "when processes unmap memory or end",
 		[ACCOUNT_STACKS] = "when tasks end",
 		[ACCOUNT_BALLOON] = "inflated: the host has it",
-		[ACCOUNT_UNSEEN] = "reported or not can't be told apart: there is no more than "
+		[ACCOUNT_UNSEEN] = "can't be told apart: there is no more than "
 				   "/proc/buddyinfo, see \"sluice probe\"",
 		[ACCOUNT_UNACCEPTED] = "not accepted yet: the host has not given it",
 	};
