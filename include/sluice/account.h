@@ -27,7 +27,7 @@ enum usage {
 	USAGE_STACKS,		  /* nr_kernel_stack, which is in KiB */
 	USAGE_HUGETLB,		  /* meminfo's Hugetlb: the pool, used or not */
 	USAGE_ZSPAGES,		  /* nr_zspages: compressed swap */
-	/* nr_balloon_pages (6.16+), else balloon_inflate less balloon_deflate */
+	/* nr_balloon_pages (in 6.17, not in 6.14), else balloon_inflate less balloon_deflate */
 	USAGE_BALLOON,
 	USAGE_UNEVICTABLE, /* nr_unevictable: of the above, what reclaim can't take */
 	USAGES

@@ -28,6 +28,12 @@ static bool releases(const struct daemon_state *daemon)
 	return daemon->controls && !strcmp(daemon->action, "release");
 }
 
+/* A daemon that controls nothing refuses to kick. */
+static bool can_kick(const struct daemon_state *daemon)
+{
+	return !daemon->runs || daemon->controls;
+}
+
 /* --- in use ----------------------------------------------------------------------------------- */
 
 static void say_anonymous(const struct situation *situation, char *buf)
@@ -102,7 +108,7 @@ static void say_reportable(const struct situation *situation, char *buf)
 	else if (holds(daemon))
 		say(buf, "the kernel's next pass, which sluiced can't hold back at this order; "
 			 "\"sluice kick\" starts one");
-	else if (daemon->runs && !daemon->controls)
+	else if (!can_kick(daemon))
 		say(buf,
 		    "the kernel's next pass, %s after a free of this size; sluiced starts none: "
 		    "%s",
@@ -143,10 +149,8 @@ static void say_lower_order(const struct situation *situation, int order, char *
 		say_order_option(situation->daemon, buf);
 		say(buf, " = %d would report %s of it, at a price; ", order, size);
 	} else {
-		say(buf,
-		    "order %d would report %s of it, at a price (page_reporting_order, then "
-		    "\"sluice kick\"); ",
-		    order, size);
+		say(buf, "order %d would report %s of it, at a price (page_reporting_order%s); ",
+		    order, size, can_kick(situation->daemon) ? ", then \"sluice kick\"" : "");
 	}
 }
 
@@ -231,10 +235,9 @@ static void say_held(const struct situation *situation, char *buf)
 	} else if (holds(situation->daemon)) {
 		say(buf, "sluiced holds it: %s", situation->daemon->reason);
 	} else {
-		say(buf,
-		    "page_reporting_order is above the highest order, %u: write %u there, "
-		    "then \"sluice kick\"",
-		    snap->nr_orders - 1, snap->pageblock_order);
+		say(buf, "page_reporting_order is above the highest order, %u: write %u there%s",
+		    snap->nr_orders - 1, snap->pageblock_order,
+		    can_kick(situation->daemon) ? ", then \"sluice kick\"" : "");
 	}
 }
 

@@ -196,6 +196,7 @@ static void test_too_small(void **state)
 	assert_does_not_say(ACCOUNT_SMALL, "order 5");
 	daemon_does("hold", false);
 	assert_does_not_say(ACCOUNT_SMALL, "sluiced holds");
+	assert_does_not_say(ACCOUNT_SMALL, "sluice kick");
 	/* until 5.13 */
 	guest.reporting.has_order = false;
 	assert_says(ACCOUNT_SMALL, "no knob for a lower order");
@@ -251,11 +252,12 @@ static void test_not_reportable(void **state)
 {
 	(void)state;
 	guest.snap.reporting_order = 11;
-	assert_says(ACCOUNT_HELD, "above the highest order, 10: write 9 there");
+	assert_says(ACCOUNT_HELD, "above the highest order, 10: write 9 there, then \"sluice kick\"");
 	daemon_does("hold", true);
 	assert_says(ACCOUNT_HELD, "sluiced holds it: " REASON);
 	daemon_does("hold", false);
 	assert_says(ACCOUNT_HELD, "write 9 there");
+	assert_does_not_say(ACCOUNT_HELD, "sluice kick");
 	guest.reporting.feature_reporting = false;
 	assert_says(ACCOUNT_HELD, "does not offer free page reporting: switch it on at the host");
 	guest.reporting.driver_bound = false;
