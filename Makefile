@@ -195,6 +195,7 @@ $(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
 	$(Q)$(CC) $(SAN) $(WRAP) -o $@ $^ $(LIBS) -lcmocka
 
 # pure parts of the client
+$(B)/unit/test_advice: $(B)/san/src/cli/advice.o
 $(B)/unit/test_cells: $(B)/san/src/cli/cells.o
 $(B)/unit/test_picture: $(B)/san/src/cli/picture.o
 

@@ -36,6 +36,12 @@ json_t *hist_json(const struct snapshot *snap, const struct topology *topology,
 		  const struct blockmap *map);
 
 /*
+ * The snapshot that hist_json() of a full scan was made from, but for times, ages and
+ * repairs. 0, or -EBADMSG with what is missing; *ret is written on success only.
+ */
+int snapshot_from_json(const json_t *json, struct snapshot *ret, struct errmsg *err);
+
+/*
  * Every pageblock of online memory, ascending: {"version":1, "page_size":N,
  * "pageblock_order":N, "section_order":N, "parts":[{"node":0, "zone":"Normal",
  * "start_pfn":N, "blocks":"0000R4F..."}]}. One character per block: R free as a
@@ -45,6 +51,8 @@ json_t *map_json(const struct topology *topology, const struct blockmap *map);
 
 /* What reporting_read() found. */
 json_t *reporting_json(const struct reporting *reporting);
+/* The reverse; a member that is missing is not there. */
+void reporting_from_json(const json_t *json, struct reporting *ret);
 
 /* Prints on one line or indented, with a newline; 0 or -EIO. */
 int json_print(const json_t *json, bool indent, FILE *out);

@@ -13,9 +13,10 @@
 #include "sluice/topology.h"
 
 /* Feature bits of virtio-balloon, include/uapi/linux/virtio_balloon.h */
-#define BALLOON_F_PAGE_POISON 4
-#define BALLOON_F_REPORTING   5
-#define VIRTIO_ID_BALLOON     5
+#define BALLOON_F_DEFLATE_ON_OOM 2
+#define BALLOON_F_PAGE_POISON	 4
+#define BALLOON_F_REPORTING	 5
+#define VIRTIO_ID_BALLOON	 5
 
 /* PAGE_REPORTING_DELAY, mm/page_reporting.c: from the request to the pass */
 #define REPORTING_DELAY_NS UINT64_C(2000000000)
@@ -30,8 +31,9 @@ struct reporting {
 	enum reporting_backend backend;
 	char device[32]; /* "virtio0" */
 	bool driver_bound;
-	bool feature_reporting; /* negotiated */
-	bool feature_poison;	/* negotiated: the host may have to keep reported pages */
+	bool feature_reporting;	     /* negotiated */
+	bool feature_poison;	     /* negotiated: the host may have to keep reported pages */
+	bool feature_deflate_on_oom; /* negotiated: inflated pages remain managed */
 	/*
 	 * With page_poison=1 free pages hold a pattern, that the host has to keep
 	 * (virtballoon_probe() in drivers/virtio/virtio_balloon.c tells it a value other than 0;

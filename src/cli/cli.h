@@ -34,9 +34,13 @@ struct command {
 
 extern const struct command commands[]; /* ends with a NULL name */
 
+/* NULL: there is none of that name. */
+const struct command *find_command(const char *name);
+
 int run_probe(const struct cli *cli, int argc, char **argv);
 int run_status(const struct cli *cli, int argc, char **argv);
 int run_hist(const struct cli *cli, int argc, char **argv);
+int run_explain(const struct cli *cli, int argc, char **argv);
 int run_map(const struct cli *cli, int argc, char **argv);
 int run_audit(const struct cli *cli, int argc, char **argv);
 int run_extents(const struct cli *cli, int argc, char **argv);
@@ -81,6 +85,9 @@ int look_get(struct look *look, const char *request, json_t **ret, struct errmsg
 #define CLI_LABEL 12
 void print_field(FILE *out, const char *label, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Words of @text from column @indent on, wrapped at CLI_WIDTH, and a newline. */
+void print_wrapped(FILE *out, const char *text, size_t indent);
 
 /* No more arguments than options took: EXIT_OK, or EXIT_USAGE after a message. */
 int expect_no_arguments(const char *command, int argc, char **argv);

@@ -194,16 +194,17 @@ int expect_no_arguments(const char *command, int argc, char **argv)
 	return EXIT_USAGE;
 }
 
-/* Words of @text, the first line starting at @column. */
-static void print_wrapped(FILE *out, const char *text, size_t column)
+void print_wrapped(FILE *out, const char *text, size_t indent)
 {
+	size_t column = indent;
+
 	while (*text) {
 		const size_t word = strcspn(text, " ");
 
-		if (column > CLI_LABEL && column + 1 + word > CLI_WIDTH) {
-			fprintf(out, "\n%*s", CLI_LABEL, "");
-			column = CLI_LABEL;
-		} else if (column > CLI_LABEL) {
+		if (column > indent && column + 1 + word > CLI_WIDTH) {
+			fprintf(out, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (column > indent) {
 			fputc(' ', out);
 			column++;
 		}

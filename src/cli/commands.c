@@ -31,6 +31,13 @@ const struct command commands[] = {
 	  "the view, every 2 seconds by default. The JSON is the same for all views. Works without "
 	  "the daemon, as root.",
 	  run_hist },
+	{ "explain", "", "where all memory is, and what would return it",
+	  "Each line is a part of the memory that the kernel manages, with its size, its share and "
+	  "what would return it to the host, which depends on the state of guest and daemon. The "
+	  "lines add up to all of it, to the page: \"other kernel\" is the remainder. Below stands "
+	  "what is not in the sum. Lines without memory are left out, but for what is reported and "
+	  "what could be now. Works without the daemon, as root; nothing is written.",
+	  run_explain },
 	{ "map", "[OPTIONS]", "picture of physical memory: used, free, reported",
 	  "R: all of the cell is free and reported, r: at least half of it is, F: all of it is "
 	  "free, 1 to 7: at least so many eighths are free, a dot: none of these. A row begins "
@@ -72,6 +79,14 @@ const struct command commands[] = {
 	  run_restore },
 	{ 0 },
 };
+
+const struct command *find_command(const char *name)
+{
+	for (const struct command *command = commands; command->name; command++)
+		if (!strcmp(command->name, name))
+			return command;
+	return NULL;
+}
 
 void print_commands(FILE *out)
 {

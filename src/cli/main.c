@@ -26,14 +26,6 @@ static void print_usage(FILE *out)
 	      out);
 }
 
-static const struct command *find_command(const char *name)
-{
-	for (const struct command *command = commands; command->name; command++)
-		if (!strcmp(command->name, name))
-			return command;
-	return NULL;
-}
-
 /* --json is understood behind the command as well; returns what is left of the arguments. */
 static int take_json(struct cli *cli, int argc, char **argv)
 {

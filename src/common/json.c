@@ -41,11 +41,13 @@ static json_t *zone_json(const struct snapshot *snap, const struct zone_snapshot
 
 	for (unsigned int o = snapshot_lowest_order(snap); o < snap->nr_orders; o++)
 		json_array_append_new(orders, order_json(snap, zone, o));
-	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:b, s:I, s:o}", "node",
+	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:I, s:o}", "node",
 			 (int)zone->info.node, "zone", zone->info.name, "start_pfn",
 			 count(zone->info.start_pfn), "managed_bytes",
 			 count(zone->info.managed_pages * snap->page_size), "free_bytes",
-			 count(zone->info.free_pages * snap->page_size), "gate_bytes",
+			 count(zone->info.free_pages * snap->page_size), "low_bytes",
+			 count(zone->info.low_wmark * snap->page_size), "highatomic_bytes",
+			 count(zone->info.reserved_highatomic * snap->page_size), "gate_bytes",
 			 count(zone_gate_pages(&zone->info, limit) * snap->page_size), "gate_open",
 			 zone_gate_open(&zone->info, limit), "drift_pages", (json_int_t)zone->drift,
 			 "orders", orders);
@@ -254,13 +256,14 @@ json_t *map_json(const struct topology *topology, const struct blockmap *map)
 
 json_t *reporting_json(const struct reporting *reporting)
 {
-	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:b, s:b, s:o}", "backend",
+	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:b, s:b, s:o}", "backend",
 			 reporting_backend_name(reporting->backend), "device", reporting->device,
 			 "driver_bound", reporting->driver_bound, "feature_reporting",
 			 reporting->feature_reporting, "feature_poison", reporting->feature_poison,
-			 "has_order", reporting->has_order, "order", (json_int_t)reporting->order,
-			 "off_value", reporting->off_value, "has_delay", reporting->has_delay,
-			 "delay_ms", count(reporting->delay_ns / 1000000));
+			 "feature_deflate_on_oom", reporting->feature_deflate_on_oom, "has_order",
+			 reporting->has_order, "order", (json_int_t)reporting->order, "off_value",
+			 reporting->off_value, "has_delay", reporting->has_delay, "delay_ms",
+			 count(reporting->delay_ns / 1000000));
 }
 
 int json_print(const json_t *json, bool indent, FILE *out)

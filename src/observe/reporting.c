@@ -64,6 +64,7 @@ static bool read_balloon(int root, const char *device, struct reporting *reporti
 	reporting->feature_reporting = feature_bit(text, BALLOON_F_REPORTING);
 	reporting->feature_poison = feature_bit(text, BALLOON_F_PAGE_POISON);
 	reporting->poisoned = reporting->feature_poison && poisons(root);
+	reporting->feature_deflate_on_oom = feature_bit(text, BALLOON_F_DEFLATE_ON_OOM);
 	snprintf(driver, sizeof(driver), VIRTIO_DEVICES "/%.32s/driver", device);
 	reporting->driver_bound = file_exists(root, driver);
 	return true;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Zones from /proc/zoneinfo and /proc/buddyinfo (mm/vmstat.c). */
-#include "sluice/topology.h"
+#include "counters.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sluice/file.h"
+#include "sluice/topology.h"
 
 #define BUDDYINFO	    "proc/buddyinfo"
 #define ZONEINFO	    "proc/zoneinfo"
@@ -248,5 +249,78 @@ int zones_read_text(int root, struct sluice_zone_info *zones, unsigned int *nr, 
 		return rc;
 	memcpy(zones, found, count * sizeof(*found));
 	*nr = count;
+	return 0;
+}
+
+/* Of one zone, or of all. */
+struct zone_sums {
+	uint64_t managed, present, spanned, listed, unaccepted, lag;
+};
+
+static const struct sum_field {
+	const char *name;
+	size_t offset;
+} sum_fields[] = {
+	{ "managed", offsetof(struct zone_sums, managed) },
+	{ "present", offsetof(struct zone_sums, present) },
+	{ "spanned", offsetof(struct zone_sums, spanned) },
+	{ "nr_unaccepted", offsetof(struct zone_sums, unaccepted) },
+	/* once for each CPU */
+	{ "count:", offsetof(struct zone_sums, listed) },
+	{ "vm stats threshold:", offsetof(struct zone_sums, lag) },
+};
+
+static void add_sum_field(const char *line, struct zone_sums *zone)
+{
+	while (*line == ' ')
+		line++;
+	for (size_t i = 0; i < sizeof(sum_fields) / sizeof(sum_fields[0]); i++) {
+		const size_t length = strlen(sum_fields[i].name);
+		uint64_t value;
+
+		if (strncmp(line, sum_fields[i].name, length) || line[length] != ' ')
+			continue;
+		if (sscanf(line + length, "%20" SCNu64, &value) == 1)
+			*(uint64_t *)(void *)((char *)zone + sum_fields[i].offset) += value;
+		return;
+	}
+}
+
+/* A zone without memory of its own (ZONE_DEVICE) may span a range: that is no hole. */
+static void add_zone_sums(const struct zone_sums *zone, struct memory_counters *counters)
+{
+	if (!zone->present)
+		return;
+	counters->managed += zone->managed;
+	counters->present += zone->present;
+	counters->spanned += zone->spanned;
+	counters->listed += zone->listed;
+	counters->unaccepted += zone->unaccepted;
+	counters->lag += zone->lag;
+}
+
+int zoneinfo_sums(int root, struct memory_counters *counters, struct errmsg *err)
+{
+	struct sluice_zone_info title;
+	struct zone_sums zone = { 0 };
+	char *text = NULL, *line, *next;
+	int rc;
+
+	rc = file_read_alloc(root, ZONEINFO, ZONEINFO_MAX_BYTES, &text, err);
+	if (rc < 0)
+		return rc;
+	next = text;
+	while ((line = next_line(&next))) {
+		if (!parse_zone_title(line, &title, NULL)) {
+			add_sum_field(line, &zone);
+			continue;
+		}
+		add_zone_sums(&zone, counters);
+		zone = (struct zone_sums){ 0 };
+	}
+	add_zone_sums(&zone, counters);
+	free(text);
+	if (!counters->managed)
+		return errmsg_set(err, -EINVAL, "/%s: no zone manages any page", ZONEINFO);
 	return 0;
 }

@@ -37,7 +37,8 @@ from tap import Skip, Tap  # noqa: E402
 
 WIDTH = 80
 WATCH_SECONDS = 60
-COMMANDS = ("probe", "status", "hist", "map", "extents", "audit", "check", "kick", "restore")
+COMMANDS = ("probe", "status", "hist", "explain", "map", "extents", "audit", "check", "kick",
+            "restore")
 VIEWS = ("orders", "runs", "ages", "almost-free")
 SCREEN_LINES = 24
 MOVES_TRIES = 5
@@ -48,6 +49,8 @@ ZONE_KEYS = {"node", "zone", "start_pfn", "managed_bytes", "free_bytes", "gate_b
              "gate_open", "drift_pages", "orders"}
 ORDER_KEYS = {"order", "free_extents", "reported_extents", "reportable_extents", "free_bytes",
               "nr_free"}
+EXPLAIN_KEYS = {"version", "source", "page_size", "managed_pages", "reporting", "reporting_order",
+                "lag_pages", "daemon", "lines", "outside", "notes"}
 STATUS_KEYS = {"version", "sluice", "pid", "uptime_ms", "config", "mode", "strategy",
                "interval_ms", "source", "event_level", "reporting", "control", "decision",
                "memory", "tally", "map", "events", "notes"}
@@ -186,7 +189,7 @@ def check_alone() -> None:
 def check_unprivileged() -> None:
     """Without root and without a daemon: status 1, and what is missing."""
     with empty_runtime() as runtime:
-        for command in ("probe", "hist", "map", "status"):
+        for command in ("probe", "hist", "explain", "map", "status"):
             options = ("--runtime-dir", str(runtime))
             done = run_as_nobody(SLUICE, *options, command)
             assert done.returncode == 1 and not done.stdout, done
@@ -220,7 +223,8 @@ def check_help() -> None:
 def check_usage() -> None:
     """Wrong usage: status 2, a hint on standard error, nothing else."""
     for arguments in ([], ["--wrong", "status"], ["wrong"], ["status", "more"], ["probe", "more"],
-                      ["kick", "more"], ["kick", "--wrong"], ["restore", "more"], ["hist", "more"],
+                      ["kick", "more"], ["kick", "--wrong"], ["explain", "more"],
+                      ["explain", "--view", "runs"], ["restore", "more"], ["hist", "more"],
                       ["hist", "--wrong"], ["hist", "--watch", "0"], ["hist", "--watch=x"],
                       ["hist", "--watch=5x"], ["hist", "--watch", "3601"],
                       ["hist", "--view"], ["hist", "--view", "run"], ["hist", "--view="],
@@ -280,7 +284,7 @@ def check_kick() -> None:
 def check_bad_answers() -> None:
     """A daemon that answers nonsense, nothing or too much: status 1 and a reason."""
     for answer in (b"", b"nonsense\n", b'{"version":1', b"[]", b"\0" * 100, b"x" * (5 << 20)):
-        for command in ("status", "hist", "map", "kick", "restore"):
+        for command in ("status", "hist", "explain", "map", "kick", "restore"):
             done = ask_counterfeit(answer, command)
             assert done.returncode == 1 and done.stderr, f"{command}, {answer[:20]!r}: {done}"
             document(ask_counterfeit(answer, "--json", command), 1)
@@ -328,6 +332,84 @@ def check_wide_status(daemon: Daemon) -> None:
     assert_text(ask_counterfeit(status, "status"))
     status["control"].update(usable=False, unusable_reason="no balloon device " * 15)
     assert_text(ask_counterfeit(status, "status"))
+
+
+# --- explain -------------------------------------------------------------------------------------
+
+def managed_pages() -> int:
+    """What all zones manage, by /proc/zoneinfo."""
+    text = Path("/proc/zoneinfo").read_text(encoding="ascii")
+    return sum(int(number) for number in re.findall(r"^ +managed +(\d+)$", text, re.MULTILINE))
+
+
+def explain(run: Callable[..., Completed]) -> dict[str, Any]:
+    """`sluice explain --json`, whose lines add up to what /proc/zoneinfo says, to the page."""
+    for _ in range(MOVES_TRIES):  # memory may be plugged meanwhile
+        before = managed_pages()
+        found = document(run("explain", "--json"))
+        if managed_pages() == before:
+            break
+    assert EXPLAIN_KEYS <= found.keys(), EXPLAIN_KEYS - found.keys()
+    total = sum(line["pages"] or 0 for line in found["lines"])
+    assert total == found["managed_pages"] == before, f"{total} of {before} pages"
+    for line in found["lines"]:
+        assert {"name", "pages", "bytes", "in_use", "share", "returned_by"} == line.keys(), line
+        assert line["returned_by"], line
+        if line["pages"] is not None:
+            assert line["pages"] >= 0 or line["name"] == "other_kernel", line
+            assert line["bytes"] == line["pages"] * found["page_size"], line
+            assert abs(line["share"] - line["pages"] / before) < 1e-9, line
+    assert [line["name"] for line in found["outside"]] == ["balloon", "reserved", "holes"]
+    return found
+
+
+def check_explain(daemon: Daemon) -> str:
+    """With and without a daemon, in JSON and as text; figures are those of the kernel."""
+    require_root()
+    found = explain(daemon.client)
+    assert found["daemon"] is True, found["daemon"]
+    with empty_runtime() as runtime:
+        alone = explain(partial(run_client, runtime))
+        assert_text(run_client(runtime, "explain"))
+    assert alone["daemon"] is False, alone["daemon"]
+    text = assert_text(daemon.client("explain"))
+    for label in ("in use", "  anonymous", "free", "  reported", "managed", "not in the sum"):
+        assert any(line.startswith(label) for line in text.splitlines()), f"no {label!r}: {text}"
+    sizes = {line["name"]: line["bytes"] for line in found["lines"]}
+    meminfo = dict(re.findall(r"^(\w+): +(\d+) kB$",
+                              Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE))
+    for name, field in (("anonymous", "AnonPages"), ("shared_memory", "Shmem"),
+                        ("slab_reclaimable", "SReclaimable"), ("page_tables", "PageTables")):
+        wanted = int(meminfo[field]) * 1024
+        # the machine is in use meanwhile
+        assert 0.5 * wanted - (64 << 20) <= sizes[name] <= 2 * wanted + (64 << 20), \
+            f"{name}: {sizes[name]} bytes, {field} says {wanted}"
+    return text
+
+
+def check_explained_states(daemon: Daemon) -> None:
+    """What sluiced does stands in the lines; long reasons and large numbers are wrapped."""
+    hist, status = daemon.hist(), daemon.status()
+    reason = "because of this " * 15
+    status["reporting"].update(backend="virtio-balloon", device="virtio0", driver_bound=True,
+                               feature_reporting=True, has_order=True, order=9)
+    status["control"].update(usable=True, let_go=False)
+    status["decision"].update(action="hold", reason=reason)
+    status["mode"] = "control"
+    held = {**status, **hist, "reporting_order": len(hist["zones"][0]["orders"])}
+    found = document(ask_counterfeit(held, "explain", "--json"))
+    (line,) = (line for line in found["lines"] if line["name"] == "held")
+    assert found["reporting"] == "held" and line["pages"] > 0, line
+    assert line["returned_by"] == f"sluiced holds it: {reason}", line
+    for shown in (held, {**held, **big_hist(hist)}, {**held, **big_hist(hist, reported=False)},
+                  {**held, "reporting_order": 9}, {**held, "mode": "observe"}):
+        assert_text(ask_counterfeit(shown, "explain"))
+    held["reporting"]["driver_bound"] = False
+    assert "modprobe" in assert_text(ask_counterfeit(held, "explain"))
+    old = copy.deepcopy(held)
+    del old["zones"][0]["low_bytes"]
+    done = ask_counterfeit(old, "explain")
+    assert done.returncode == 1 and "restart sluiced" in done.stderr, done
 
 
 # --- views ---------------------------------------------------------------------------------------
@@ -796,6 +878,8 @@ def main() -> int:
         ("kick, by a counterfeit daemon", check_kick),
         ("answers that make no sense", check_bad_answers),
         ("a wide histogram", partial(with_daemon, check_wide_hist)),
+        ("explain", partial(with_daemon, check_explain)),
+        ("explain, by a counterfeit daemon", partial(with_daemon, check_explained_states)),
         ("views", partial(with_daemon, check_views)),
         ("lifetimes and reuse", partial(with_daemon, check_times)),
         ("wide views", partial(with_daemon, check_wide_views)),
