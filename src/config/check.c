@@ -12,14 +12,9 @@ struct operand {
 	uint64_t value;
 };
 
-static struct given given_general(const struct loading *loading, const char *name)
-{
-	return loading->general[option_find(SCOPE_GENERAL, name) - option_table];
-}
-
 static struct given given_zone(const struct loading *loading, unsigned int zone, const char *name)
 {
-	return loading->zones[zone][option_find(SCOPE_ZONE, name) - option_table];
+	return given_in(loading, option_find(SCOPE_ZONE, name), &loading->config.zones[zone]);
 }
 
 /* Not if the file sets it wrongly: that has been reported. */

@@ -153,7 +153,7 @@ void option_print(const struct option *option, const void *base, FILE *out)
 			fprintf(out, "%d", number);
 		break;
 	case OPTION_GROUP:
-	case OPTION_ZONES:
+	case OPTION_LIST:
 		break;
 	}
 }
@@ -213,10 +213,9 @@ char *option_allowed(const struct option *option, char buf[OPTION_ALLOWED])
 	case OPTION_GROUP:
 		append(buf, "a group: %s = { name = value; ... };", option->name);
 		break;
-	case OPTION_ZONES:
-		append(buf,
-		       "a list of at most %" PRIu64 " groups: ( { zone = \"Normal\"; ... }, ... )",
-		       option->max);
+	case OPTION_LIST:
+		append(buf, "a list of at most %" PRIu64 " groups: ( { %s ... }, ... )",
+		       option->max, option->list->sample);
 		break;
 	case OPTION_BOOL:
 		append(buf, "true or false, without quotes");
