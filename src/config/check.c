@@ -186,6 +186,7 @@ void check_together(struct loading *loading)
 	check_cycle(loading);
 	check_ladder(loading);
 	check_orders(loading);
+	check_actuators(loading);
 	for (unsigned int i = 0; i < loading->config.nr_zones; i++) {
 		check_zone(loading, i);
 		check_duplicate(loading, i);

@@ -95,3 +95,21 @@ int order_resolve(int order, int pageblock_order, int highest_order)
 		return order;
 	}
 }
+
+int64_t config_extra_release(const struct config_extra *extra, unsigned int order,
+			     int pageblock_order, int highest_order)
+{
+	for (unsigned int i = 0; i < extra->nr_rungs; i++) {
+		if (order_resolve(extra->rungs[i].order, pageblock_order, highest_order) ==
+		    (int)order)
+			return (int64_t)extra->rungs[i].value;
+	}
+	return (int64_t)extra->release;
+}
+
+bool config_actuators_differ(const struct config *a, const struct config *b)
+{
+	/* all of it was zeroed first, padding too: config_defaults(), option_append() */
+	return a->nr_extra != b->nr_extra || memcmp(a->extra, b->extra, sizeof(a->extra)) != 0 ||
+	       memcmp(&a->trigger, &b->trigger, sizeof(a->trigger)) != 0;
+}

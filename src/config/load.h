@@ -69,5 +69,7 @@ struct given given_general(const struct loading *loading, const char *name);
 
 /* Values that are right by themselves but not together. */
 void check_together(struct loading *loading);
+/* The part of it for group actuators. */
+void check_actuators(struct loading *loading);
 
 #endif

@@ -8,12 +8,14 @@
 #include "sluice/units.h"
 #include "table.h"
 
-#define TIB	     (1024 * GIB)
-#define DAY	     (86400 * NSEC_PER_SEC)
-#define MAX_ORDER    15	  /* above any kernel's: arm64 with 64 KiB pages has 13 */
-#define MAX_NODE     1023 /* CONFIG_NODES_SHIFT is 10 at the most */
-#define AT(member)   offsetof(struct config, member)
-#define ZONE(member) offsetof(struct config_zone, member)
+#define TIB	      (1024 * GIB)
+#define DAY	      (86400 * NSEC_PER_SEC)
+#define MAX_ORDER     15   /* above any kernel's: arm64 with 64 KiB pages has 13 */
+#define MAX_NODE      1023 /* CONFIG_NODES_SHIFT is 10 at the most */
+#define AT(member)    offsetof(struct config, member)
+#define ZONE(member)  offsetof(struct config_zone, member)
+#define EXTRA(member) offsetof(struct config_extra, member)
+#define RUNG(member)  offsetof(struct config_rung, member)
 
 static const char *const mode_words[] = {
 	[MODE_OBSERVE] = "observe",
@@ -68,6 +70,28 @@ static const struct option_list zone_list = {
 	.blank = &blank_zone,
 	.sample = "zone = \"Normal\";",
 	.examples = zone_examples,
+};
+
+static const char *const knob_trees[] = { "/sys/", "/proc/sys/", NULL };
+static const char *const device_trees[] = { "/dev/", NULL };
+
+static const char *const extra_examples[] = {
+	"{ path = \"/sys/kernel/NAME/KNOB\"; hold = 0; release = 1;",
+	"  rungs = ( { order = 5; value = 3; }, { order = 0; value = 9; } ); }",
+	NULL,
+};
+static const struct option_list extra_list = {
+	.scope = SCOPE_EXTRA,
+	.size = sizeof(struct config_extra),
+	.nr_offset = AT(nr_extra),
+	.sample = "path = \"/sys/...\";",
+	.examples = extra_examples,
+};
+static const struct option_list rung_list = {
+	.scope = SCOPE_RUNG,
+	.size = sizeof(struct config_rung),
+	.nr_offset = EXTRA(nr_rungs),
+	.sample = "order = 5;",
 };
 
 const struct option option_table[OPTION_COUNT] = {
@@ -159,7 +183,8 @@ const struct option option_table[OPTION_COUNT] = {
 		.help = "Writing an order starts nothing in the kernel. A kick does: it allocates "
 			"and "
 			"frees one block of at least the release order (4 MiB at order 9 with "
-			"4 KiB pages) by a packet socket (CAP_NET_RAW).",
+			"4 KiB pages) by a packet socket (CAP_NET_RAW). "
+			"actuators.trigger takes its place where there is one.",
 		.reloadable = true,
 	},
 	{
@@ -242,6 +267,7 @@ const struct option option_table[OPTION_COUNT] = {
 #include "table_strategies.h"
 #include "table_ladder.h"
 #include "table_guards.h"
+#include "table_actuators.h"
 	{
 		.name = "zones",
 		.type = OPTION_LIST,
@@ -416,7 +442,7 @@ bool option_is_named(const struct option *list, const struct option *member, con
 
 bool option_fallback_is_number(const struct option *option)
 {
-	return option->type == OPTION_INT ||
+	return option->type == OPTION_INT || option->type == OPTION_NUMBER ||
 	       (option->type == OPTION_ORDER && isdigit((unsigned char)option->fallback[0]));
 }
 

@@ -19,15 +19,21 @@ enum option_type {
 	OPTION_BOOL,	 /* bool */
 	OPTION_WORD,	 /* int: index in words */
 	OPTION_NAME,	 /* char[CONFIG_ZONE_NAME]: one of words */
+	OPTION_PATH,	 /* char[max + 1]: plain and below one of words; or_zero: or "" */
+	OPTION_TEXT,	 /* char[max + 1]: printable */
+	OPTION_HEX,	 /* char[2 * max + 1]: bytes in hexadecimal digits */
 	OPTION_SIZE,	 /* uint64_t, bytes */
 	OPTION_DURATION, /* uint64_t, ns */
 	OPTION_ORDER,	 /* int: min..max, or one of words as ORDER_PAGEBLOCK, ORDER_HIGHEST, ... */
 	OPTION_INT,	 /* int */
+	OPTION_NUMBER,	 /* uint64_t; in quotes it may be hexadecimal, and long */
 };
 
 enum option_scope {
 	SCOPE_GENERAL, /* offsets in struct config */
 	SCOPE_ZONE,    /* offsets in struct config_zone */
+	SCOPE_EXTRA,   /* offsets in struct config_extra */
+	SCOPE_RUNG,    /* offsets in struct config_rung */
 };
 
 /* Of an OPTION_LIST: an array of @size bytes per element at the option's offset. */
@@ -59,7 +65,7 @@ struct option {
 };
 
 #define OPTION_SUMMARY 44 /* --help stays within 80 columns */
-#define OPTION_COUNT   63
+#define OPTION_COUNT   78
 extern const struct option option_table[OPTION_COUNT];
 
 /* Row for @name, or NULL. */
@@ -99,7 +105,7 @@ void option_print_text(const struct option *option, const char *text, FILE *out)
 bool option_equal(const struct option *option, const void *a, const void *b);
 
 /* What is allowed, for messages and documents; returns @buf. */
-#define OPTION_ALLOWED 160
+#define OPTION_ALLOWED 192
 char *option_allowed(const struct option *option, char buf[OPTION_ALLOWED]);
 
 /* Elements of a list in @base: how many, and each of them. */
