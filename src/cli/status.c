@@ -108,7 +108,7 @@ static void describe_knob(const json_t *knob, char *buf, size_t size)
 	int used;
 
 	if (!flag(knob, "there")) {
-		snprintf(buf, size, "not in this kernel");
+		snprintf(buf, size, "there is no such file");
 		return;
 	}
 	if (!json_is_integer(value)) {
@@ -158,7 +158,7 @@ static void print_actuators(const json_t *actuators)
 		} else if (!strcmp(kind, "trigger")) {
 			print_field(stdout, "trigger", "%s: %" PRIu64 " times%s",
 				    text(actuator, "does"), number(actuator, "done"),
-				    flag(actuator, "there") ? "" : "; not in this kernel");
+				    flag(actuator, "there") ? "" : "; there is no such file");
 		}
 		print_breaker(actuator);
 	}

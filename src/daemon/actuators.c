@@ -70,7 +70,7 @@ bool actuator_there(struct daemon *daemon, unsigned int id)
 	const bool absent = !file_exists(daemon->root, below_root(name));
 
 	if (absent && !actuator->absent)
-		log_warn("%s: not in this kernel: nothing is written there until it is", name);
+		log_warn("%s: there is no such file: it is used as soon as there is", name);
 	else if (!absent && actuator->absent)
 		log_info("%s: it is there now", name);
 	actuator->absent = absent;
