@@ -72,7 +72,7 @@ bool act_blocked(const struct daemon *daemon, uint64_t now, char *reason, size_t
 	if (!daemon->knobs || !daemon->reporting.has_order || breaker_allows(&order->breaker, now))
 		return false;
 	snprintf(reason, size, "breaker: %s failed %u times in a row, tried again in %s: %s",
-		 actuator_name(daemon, ACTUATOR_ORDER), order->breaker.failures,
+		 strrchr(KNOB_REPORTING_ORDER, '/') + 1, order->breaker.failures,
 		 format_duration(breaker_wait(&order->breaker, now), wait), order->trouble);
 	return true;
 }
