@@ -77,7 +77,7 @@ static const char *const device_trees[] = { "/dev/", NULL };
 
 static const char *const extra_examples[] = {
 	"{ path = \"/sys/kernel/NAME/KNOB\"; hold = 0; release = 1;",
-	"  rungs = ( { order = 5; value = 3; }, { order = 0; value = 9; } ); }",
+	"  rungs = ( { order = 5; value = 3; } ); }",
 	NULL,
 };
 static const struct option_list extra_list = {

@@ -26,7 +26,7 @@
 #define TOP_NAMES                                                                              \
 	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
 	"delay, "                                                                              \
-	"threshold, cycle, burst, slew, ladder, guards, zones"
+	"threshold, cycle, burst, slew, ladder, guards, actuators, zones"
 #define MUTATIONS 6000
 
 static void test_words(void **state)
@@ -594,6 +594,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config.threshold.cooldown, 10 * NSEC_PER_SEC);
 	assert_int_equal(config.threshold.order, ORDER_PAGEBLOCK);
 	assert_int_equal(config.nr_zones, 0);
+	assert_int_equal(config.nr_extra, 0);
+	assert_string_equal(config.trigger.path, "");
+	assert_string_equal(config.trigger.device, "");
 }
 
 static void test_names(void **state)
@@ -693,6 +696,7 @@ static size_t mutate(char *text, size_t len)
 		"\"\"",
 		"\\x00",
 		"zones = ( { zone = \"DMA\"; } );",
+		"rungs = ( { order = 1; value = 1; } );",
 		"node = 1;",
 		"threshold",
 		"cycle = { high_water = 1; };",
@@ -734,6 +738,12 @@ static bool loaded_well(const struct config *config)
 	for (unsigned int i = 0; i < config->nr_zones; i++)
 		ok = ok && config->zones[i].stop < config->zones[i].start &&
 		     memchr(config->zones[i].zone, '\0', CONFIG_ZONE_NAME);
+	ok = ok && config->nr_extra <= CONFIG_MAX_EXTRA &&
+	     !(*config->trigger.path && *config->trigger.device);
+	for (unsigned int i = 0; ok && i < config->nr_extra; i++)
+		ok = config->extra[i].nr_rungs <= CONFIG_MAX_RUNGS &&
+		     memchr(config->extra[i].path, '\0', CONFIG_PATH) &&
+		     config->extra[i].hold <= INT64_MAX;
 	return ok;
 }
 
