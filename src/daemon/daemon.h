@@ -132,7 +132,7 @@ void actuators_begin(struct daemon *daemon);
 bool has_trigger(const struct config *config);
 /* Points into @config. */
 struct trigger trigger_of(const struct config *config);
-/* An array, for the status: see sluice(1). */
+/* An array, for the status: see docs/actuators.md. */
 json_t *actuators_json(const struct daemon *daemon);
 
 /* control.c: the Unix socket; its descriptor goes into the daemon's epoll set. */
