@@ -111,6 +111,37 @@ struct config_ladder {
 	uint64_t excursion; /* ns that one may last */
 };
 
+#define CONFIG_MAX_EXTRA 8
+#define CONFIG_MAX_RUNGS 16
+#define CONFIG_PATH	 128 /* as KNOB_PATH_MAX */
+#define CONFIG_TEXT	 64
+#define CONFIG_BYTES	 128
+
+/* Value of a further knob while releasing at one order. */
+struct config_rung {
+	int order; /* or ORDER_* */
+	uint64_t value;
+};
+
+/* A further knob. Values fit int64_t. */
+struct config_extra {
+	char path[CONFIG_PATH]; /* "/sys/...", "/proc/sys/..." */
+	uint64_t hold;
+	uint64_t release;
+	struct config_rung rungs[CONFIG_MAX_RUNGS];
+	unsigned int nr_rungs;
+};
+
+/* What starts a pass in place of the kick: path or device, or "" both. */
+struct config_trigger {
+	char path[CONFIG_PATH]; /* "/sys/...", "/proc/sys/...": text is written */
+	char text[CONFIG_TEXT];
+	char device[CONFIG_PATH]; /* "/dev/...": gets an ioctl */
+	uint64_t request;
+	uint64_t argument;
+	char bytes[2 * CONFIG_BYTES + 1]; /* hexadecimal; if not "", instead of argument */
+};
+
 /* What may veto a release, whatever the strategy. 0 switches a guard off. */
 struct config_guards {
 	int pressure;	     /* percent of the time that some task waited for memory (PSI) */
@@ -142,6 +173,9 @@ struct config {
 	struct config_slew slew;
 	struct config_ladder ladder;
 	struct config_guards guards;
+	struct config_extra extra[CONFIG_MAX_EXTRA];
+	unsigned int nr_extra;
+	struct config_trigger trigger;
 	struct config_zone zones[CONFIG_MAX_ZONES];
 	unsigned int nr_zones;
 };
@@ -171,6 +205,12 @@ unsigned int config_fixed_changes(const struct config *running, const struct con
 
 /* Order number for an ORDER_* value on a kernel with these properties. */
 int order_resolve(int order, int pageblock_order, int highest_order);
+
+/* Value for a further knob while releasing at @order. */
+int64_t config_extra_release(const struct config_extra *extra, unsigned int order,
+			     int pageblock_order, int highest_order);
+/* Whether the two differ in what stands in group actuators. */
+bool config_actuators_differ(const struct config *a, const struct config *b);
 
 /*
  * Documents made from the table: the commented default file, a section of the

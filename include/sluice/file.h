@@ -20,6 +20,12 @@
 /* Opens @dir as a root; returns a descriptor that the caller closes, or -errno. */
 int root_open(const char *dir, struct errmsg *err);
 
+/*
+ * Whether @path, relative to a root, says where it leads: printable ASCII without blanks,
+ * no empty component, no "." and no "..".
+ */
+bool path_is_plain(const char *path);
+
 /* Whether @path exists below @root. */
 bool file_exists(int root, const char *path);
 
@@ -64,5 +70,8 @@ int file_read_int(int root, const char *path, int64_t *ret, struct errmsg *err);
  * that starts reclaim or compaction must not be repeated; -EIO for a short write.
  */
 int file_write(int root, const char *path, const char *text, struct errmsg *err);
+
+/* The same to an open descriptor; @path is for the message. */
+int fd_write(int fd, const char *path, const char *text, struct errmsg *err);
 
 #endif

@@ -86,6 +86,12 @@ int knobs_original(const struct knobs *knobs, const char *path, int64_t *ret);
 int knobs_restore(struct knobs *knobs, FILE *report, struct errmsg *err);
 
 /*
+ * The same for the one knob at @path, which may be written again later; 0 too if sluice
+ * does not hold it.
+ */
+int knobs_release(struct knobs *knobs, const char *path, FILE *report, struct errmsg *err);
+
+/*
  * The same from a journal that an ended process left behind. Returns the
  * number of knobs that were written (0 if there is no journal, or no @state_dir),
  * or -errno; -EBADMSG for a journal that can't be understood (it is kept, with the

@@ -33,6 +33,18 @@ int parse_size(const char *text, uint64_t *bytes, struct errmsg *err);
 int parse_duration(const char *text, uint64_t *ns, struct errmsg *err);
 
 /*
+ * A number without a sign and without a unit, decimal or hexadecimal ("0x4008700c"): -EINVAL
+ * for anything else, -ERANGE if it does not fit.
+ */
+int parse_number(const char *text, uint64_t *ret);
+
+/*
+ * Pairs of hexadecimal digits, nothing between them: "1e005000". Returns the number of bytes;
+ * -EINVAL for anything else, -ERANGE for more than @size. @ret may be NULL: only checked.
+ */
+int parse_hex(const char *text, uint8_t *ret, size_t size);
+
+/*
  * Human-readable text, at most 12 characters, always with a unit: "0 B",
  * "512 KiB", "62.5 MiB", "1.2 GiB". Returns @buf.
  */

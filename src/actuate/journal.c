@@ -23,26 +23,8 @@
 
 bool journal_path_ok(const char *path)
 {
-	const char *component = path;
-	const char *c;
-
-	if (strncmp(path, "sys/", 4) && strncmp(path, "proc/sys/", 9))
-		return false;
-	if (strlen(path) >= KNOB_PATH_MAX)
-		return false;
-	for (c = path;; c++) {
-		if (*c == '/' || *c == '\0') {
-			size_t len = (size_t)(c - component);
-
-			if (len == 0 || (len <= 2 && !strncmp(component, "..", len)))
-				return false;
-			if (*c == '\0')
-				return true;
-			component = c + 1;
-		} else if (*c <= ' ' || *c >= 0x7f) {
-			return false;
-		}
-	}
+	return (!strncmp(path, "sys/", 4) || !strncmp(path, "proc/sys/", 9)) &&
+	       strlen(path) < KNOB_PATH_MAX && path_is_plain(path);
 }
 
 bool journal_covers(const struct journal_entry *entry, int64_t value)

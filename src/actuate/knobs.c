@@ -352,6 +352,18 @@ out:
 	return code < 0 ? code : 1;
 }
 
+/* restore_one(), and what follows for the journal. */
+static int restore_entry(struct knobs *knobs, struct journal_entry *entry, FILE *report,
+			 struct errmsg *err)
+{
+	const int code = restore_one(knobs->root, entry, report, err);
+
+	if (code >= 0)
+		journal_drop(&knobs->journal, entry);
+	sync_journal(knobs);
+	return code;
+}
+
 /* Returns the first error. *nr_restored is written in any case. */
 static int restore_all(struct knobs *knobs, FILE *report, int *nr_restored, struct errmsg *err)
 {
@@ -362,18 +374,13 @@ static int restore_all(struct knobs *knobs, FILE *report, int *nr_restored, stru
 	*nr_restored = 0;
 	/* Backwards, as undoing goes. */
 	for (i = knobs->journal.nr; i-- > 0;) {
-		struct journal_entry *entry = &knobs->journal.entries[i];
 		struct errmsg why;
 
-		code = restore_one(knobs->root, entry, report, &why);
-		if (code < 0) {
-			if (!first)
-				first = errmsg_set(err, code, "%s", why.text);
-		} else {
+		code = restore_entry(knobs, &knobs->journal.entries[i], report, &why);
+		if (code < 0 && !first)
+			first = errmsg_set(err, code, "%s", why.text);
+		else if (code > 0)
 			*nr_restored += code;
-			journal_drop(&knobs->journal, entry);
-		}
-		sync_journal(knobs);
 	}
 	if (knobs->stale) {
 		code = journal_store(knobs->dir, &knobs->journal, first ? NULL : err);
@@ -394,6 +401,14 @@ int knobs_restore(struct knobs *knobs, FILE *report, struct errmsg *err)
 			    "left alone, someone else wrote %" PRId64 " (sluice: %" PRId64 ")",
 			    knobs->lost[i].found, knobs->lost[i].written);
 	return restore_all(knobs, report, &nr_restored, err);
+}
+
+int knobs_release(struct knobs *knobs, const char *path, FILE *report, struct errmsg *err)
+{
+	struct journal_entry *entry = journal_find(&knobs->journal, path);
+	const int code = entry ? restore_entry(knobs, entry, report, err) : 0;
+
+	return code < 0 ? code : 0;
 }
 
 int knobs_restore_leftover(int root, const char *state_dir, FILE *report, struct errmsg *err)

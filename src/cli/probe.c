@@ -115,10 +115,11 @@ static void find_kick(struct findings *findings, const struct reporting *reporti
 	if (kick_probe(&err) < 0 || kick_block_size(topology, limit, &size, &err) < 0)
 		find(findings, "kick", "kick", false, "%s", err.text);
 	else
-		find(findings, "kick", "kick", true,
-		     "packet ring of %s at order limit %u; mainline has no other way to start a "
-		     "pass (no ioctl, no trigger file)",
+		find(findings, "kick", "kick", true, "packet ring of %s at order limit %u",
 		     format_size(size, text), limit);
+	find(findings, "trigger", "trigger", false,
+	     "mainline offers no ioctl and no trigger file to start a pass; what this kernel or "
+	     "VMM adds goes into actuators.trigger, see sluice.conf(5)");
 }
 
 static void find_observing(struct findings *findings)

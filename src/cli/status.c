@@ -100,6 +100,70 @@ static void print_decision(const json_t *status)
 		    text(decision, "reason"));
 }
 
+/* "100 (to be restored: 50)", or why there is no such value. */
+static void describe_knob(const json_t *knob, char *buf, size_t size)
+{
+	const json_t *value = json_object_get(knob, "value");
+	const json_t *original = json_object_get(knob, "to_restore");
+	int used;
+
+	if (!flag(knob, "there")) {
+		snprintf(buf, size, "there is no such file");
+		return;
+	}
+	if (!json_is_integer(value)) {
+		snprintf(buf, size, "no integer");
+		return;
+	}
+	used = snprintf(buf, size, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+	if (flag(knob, "let_go"))
+		snprintf(buf + used, size - (size_t)used, ", someone else wrote it: let go");
+	else if (json_is_integer(original))
+		snprintf(buf + used, size - (size_t)used,
+			 " (to be restored: %" JSON_INTEGER_FORMAT ")",
+			 json_integer_value(original));
+}
+
+static void print_breaker(const json_t *actuator)
+{
+	const char *state = text(actuator, "breaker");
+	char wait[UNITS_TEXT];
+
+	if (!strcmp(state, "closed"))
+		return;
+	print_field(stdout, "breaker",
+		    "%s: %s after %" PRIu64 " failures in a row, tried again %s%s: %s",
+		    text(actuator, "name"), state, number(actuator, "failures"),
+		    !strcmp(state, "open") ? "in " : "at the next occasion",
+		    !strcmp(state, "open") ?
+			    format_duration(number(actuator, "retry_in_ms") * NSEC_PER_MSEC, wait) :
+			    "",
+		    text(actuator, "error"));
+}
+
+/* What is configured besides the knobs of reporting, and whatever is left alone. */
+static void print_actuators(const json_t *actuators)
+{
+	const json_t *actuator;
+	char values[128];
+	size_t i;
+
+	json_array_foreach(actuators, i, actuator)
+	{
+		const char *kind = text(actuator, "kind");
+
+		if (!strcmp(kind, "extra")) {
+			describe_knob(actuator, values, sizeof(values));
+			print_field(stdout, "extra", "%s: %s", text(actuator, "name"), values);
+		} else if (!strcmp(kind, "trigger")) {
+			print_field(stdout, "trigger", "%s: %" PRIu64 " times%s",
+				    text(actuator, "does"), number(actuator, "done"),
+				    flag(actuator, "there") ? "" : "; there is no such file");
+		}
+		print_breaker(actuator);
+	}
+}
+
 static void print_tally(const json_t *status)
 {
 	const json_t *tally = json_object_get(status, "tally");
@@ -186,6 +250,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_reporting(status);
 		print_memory(json_object_get(status, "memory"));
 		print_decision(status);
+		print_actuators(json_object_get(status, "actuators"));
 		print_activity(json_object_get(status, "activity"));
 		print_tally(status);
 		print_map(json_object_get(status, "map"));

@@ -63,6 +63,25 @@ static int open_below(int root, const char *path, int flags, struct errmsg *err)
 	return fd;
 }
 
+bool path_is_plain(const char *path)
+{
+	const char *component = path;
+
+	for (const char *c = path;; c++) {
+		const size_t len = (size_t)(c - component);
+
+		if (*c == '/' || *c == '\0') {
+			if (len == 0 || (len <= 2 && !strncmp(component, "..", len)))
+				return false;
+			if (*c == '\0')
+				return true;
+			component = c + 1;
+		} else if (*c <= ' ' || *c >= 0x7f) {
+			return false;
+		}
+	}
+}
+
 bool file_exists(int root, const char *path)
 {
 	assert_relative(path);
@@ -240,25 +259,26 @@ int file_read_int(int root, const char *path, int64_t *ret, struct errmsg *err)
 	return 0;
 }
 
-int file_write(int root, const char *path, const char *text, struct errmsg *err)
+int fd_write(int fd, const char *path, const char *text, struct errmsg *err)
 {
-	size_t len = strlen(text);
+	const ssize_t n = write(fd, text, strlen(text));
+	const int error = n < 0 ? errno : (size_t)n != strlen(text) ? EIO : 0;
 	char quoted[QUOTED_TEXT];
-	int error = 0;
-	ssize_t n;
-	int fd;
 
-	fd = open_below(root, path, O_WRONLY, err);
-	if (fd < 0)
-		return fd;
-	n = write(fd, text, len);
-	if (n < 0)
-		error = errno;
-	else if ((size_t)n != len)
-		error = EIO;
-	close(fd);
 	if (error)
 		return errmsg_set(err, -error, "/%s: cannot write %s: %s%s", path,
 				  text_quote(text, quoted), strerror(error), remedy(error));
 	return 0;
+}
+
+int file_write(int root, const char *path, const char *text, struct errmsg *err)
+{
+	int rc, fd;
+
+	fd = open_below(root, path, O_WRONLY, err);
+	if (fd < 0)
+		return fd;
+	rc = fd_write(fd, path, text, err);
+	close(fd);
+	return rc;
 }

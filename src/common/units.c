@@ -67,6 +67,60 @@ static bool read_digits(const char *digits, size_t len, uint64_t *ret)
 	return true;
 }
 
+/* Value of a hexadecimal digit, or -1. */
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = c ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+static int parse_hex_number(const char *text, uint64_t *ret)
+{
+	uint64_t value = 0;
+
+	if (!*text)
+		return -EINVAL;
+	for (; *text; text++) {
+		const int digit = hex_digit(*text);
+
+		if (digit < 0)
+			return -EINVAL;
+		if (value >> 60)
+			return -ERANGE;
+		value = value << 4 | (uint64_t)digit;
+	}
+	*ret = value;
+	return 0;
+}
+
+int parse_number(const char *text, uint64_t *ret)
+{
+	if (text[0] == '0' && text[1] == 'x')
+		return parse_hex_number(text + 2, ret);
+	if (!*text || strspn(text, DIGITS) != strlen(text))
+		return -EINVAL;
+	return read_digits(text, strlen(text), ret) ? 0 : -ERANGE;
+}
+
+int parse_hex(const char *text, uint8_t *ret, size_t size)
+{
+	size_t nr = 0;
+
+	for (; *text; text += 2, nr++) {
+		const int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+
+		if (low < 0)
+			return -EINVAL;
+		if (nr == size)
+			return -ERANGE;
+		if (ret)
+			ret[nr] = (uint8_t)(high << 4 | low);
+	}
+	return (int)nr;
+}
+
 /* "an integer" or "an integer from 0 to 15", for messages */
 static const char *int_expected(int64_t min, int64_t max, char buf[64])
 {

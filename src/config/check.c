@@ -12,14 +12,9 @@ struct operand {
 	uint64_t value;
 };
 
-static struct given given_general(const struct loading *loading, const char *name)
-{
-	return loading->general[option_find(SCOPE_GENERAL, name) - option_table];
-}
-
 static struct given given_zone(const struct loading *loading, unsigned int zone, const char *name)
 {
-	return loading->zones[zone][option_find(SCOPE_ZONE, name) - option_table];
+	return given_in(loading, option_find(SCOPE_ZONE, name), &loading->config.zones[zone]);
 }
 
 /* Not if the file sets it wrongly: that has been reported. */
@@ -191,6 +186,7 @@ void check_together(struct loading *loading)
 	check_cycle(loading);
 	check_ladder(loading);
 	check_orders(loading);
+	check_actuators(loading);
 	for (unsigned int i = 0; i < loading->config.nr_zones; i++) {
 		check_zone(loading, i);
 		check_duplicate(loading, i);

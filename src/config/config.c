@@ -26,40 +26,43 @@ void config_defaults(struct config *config)
 	}
 }
 
-/* Members that the file does not name stay unnamed. */
-static bool zone_names(const struct option *option, const struct config_zone *zone)
+/* "zones[0].zone = "Normal";": the values in one scope, and of lists in it. */
+static void print_scope(enum option_scope scope, const struct option *list, const void *base,
+			const char *path, FILE *out);
+
+static void print_elements(const struct option *list, const void *base, const char *path, FILE *out)
 {
-	if (option->type == OPTION_INT)
-		return zone->node != CONFIG_ANY_NODE;
-	return !option->has_offset || *(const bool *)((const char *)zone + option->has_offset);
+	char inner[OPTION_PREFIX];
+
+	for (unsigned int i = 0; i < option_nr(list, base); i++) {
+		snprintf(inner, sizeof(inner), "%s%s[%u].", path, list->name, i);
+		print_scope(list->list->scope, list, option_const_element(list, base, i), inner,
+			    out);
+	}
 }
 
-static void print_zone(const struct config_zone *zone, unsigned int index, FILE *out)
+static void print_scope(enum option_scope scope, const struct option *list, const void *base,
+			const char *path, FILE *out)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *option = &option_table[i];
 
-		if (option->scope != SCOPE_ZONE || !zone_names(option, zone))
+		if (option->scope != scope || !option_is_value(option) ||
+		    (list && !option_is_named(list, option, base)))
 			continue;
-		fprintf(out, "zones[%u].%s = ", index, option->name);
-		option_print(option, zone, out);
+		fprintf(out, "%s%s = ", path, option->name);
+		option_print(option, base, out);
 		fputs(";\n", out);
+	}
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (option_table[i].scope == scope && option_table[i].type == OPTION_LIST)
+			print_elements(&option_table[i], base, path, out);
 	}
 }
 
 void config_print(const struct config *config, FILE *out)
 {
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *option = &option_table[i];
-
-		if (option->scope != SCOPE_GENERAL || !option_is_value(option))
-			continue;
-		fprintf(out, "%s = ", option->name);
-		option_print(option, config, out);
-		fputs(";\n", out);
-	}
-	for (unsigned int i = 0; i < config->nr_zones; i++)
-		print_zone(&config->zones[i], i, out);
+	print_scope(SCOPE_GENERAL, NULL, config, "", out);
 }
 
 unsigned int config_fixed_changes(const struct config *running, const struct config *loaded,
@@ -91,4 +94,22 @@ int order_resolve(int order, int pageblock_order, int highest_order)
 	default:
 		return order;
 	}
+}
+
+int64_t config_extra_release(const struct config_extra *extra, unsigned int order,
+			     int pageblock_order, int highest_order)
+{
+	for (unsigned int i = 0; i < extra->nr_rungs; i++) {
+		if (order_resolve(extra->rungs[i].order, pageblock_order, highest_order) ==
+		    (int)order)
+			return (int64_t)extra->rungs[i].value;
+	}
+	return (int64_t)extra->release;
+}
+
+bool config_actuators_differ(const struct config *a, const struct config *b)
+{
+	/* all of it was zeroed first, padding too: config_defaults(), option_append() */
+	return a->nr_extra != b->nr_extra || memcmp(a->extra, b->extra, sizeof(a->extra)) != 0 ||
+	       memcmp(&a->trigger, &b->trigger, sizeof(a->trigger)) != 0;
 }

@@ -41,7 +41,7 @@ static char *meaning(const struct option *option, char text[PARAGRAPH])
 /* The default as the file spells it, or what stands in for it. */
 static const char *default_text(const struct option *option, char buf[32])
 {
-	if (option->type == OPTION_ZONES)
+	if (option->type == OPTION_LIST)
 		return "()";
 	if (!option->fallback)
 		return option->required		  ? "required" :
@@ -106,71 +106,90 @@ static void print_comment(FILE *out, const char *prefix, const struct option *op
 	print_wrapped(out, prefix, constraints(option, text));
 }
 
-static void print_example_group(FILE *out, const struct option *group)
+/* The members of a list, each with its meaning, and those of lists in it. */
+static void print_example_members(FILE *out, const struct option *list, const char *prefix)
 {
-	char text[PARAGRAPH], buf[32];
-	bool first = true;
+	char deeper[32];
 
-	print_wrapped(out, "# ", meaning(group, text));
-	fprintf(out, "%s = {\n", group->name);
+	snprintf(deeper, sizeof(deeper), "%s    ", prefix);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *option = &option_table[i];
 
-		if (!option_is_at(option, SCOPE_GENERAL, group->name))
+		if (option->scope != list->list->scope)
+			continue;
+		fprintf(out, "%.*s\n%s%s\n", (int)strcspn(prefix, "#") + 1, prefix, prefix,
+			option->name);
+		print_comment(out, deeper, option);
+		if (option->type == OPTION_LIST)
+			print_example_members(out, option, deeper);
+	}
+}
+
+static void print_example_list(FILE *out, const struct option *list, const char *indent)
+{
+	char text[PARAGRAPH], prefix[32];
+
+	snprintf(prefix, sizeof(prefix), "%s# ", indent);
+	print_wrapped(out, prefix, meaning(list, text));
+	print_example_members(out, list, prefix);
+	fprintf(out, "%s%s = (\n", indent, option_leaf(list));
+	for (const char *const *line = list->list->examples; *line; line++)
+		fprintf(out, "%s\t# %s\n", indent, *line);
+	fprintf(out, "%s);\n", indent);
+}
+
+static void print_example_settings(FILE *out, const char *group, const char *indent);
+
+static void print_example_group(FILE *out, const struct option *group, const char *indent)
+{
+	char text[PARAGRAPH], prefix[32];
+
+	snprintf(prefix, sizeof(prefix), "%s# ", indent);
+	print_wrapped(out, prefix, meaning(group, text));
+	fprintf(out, "%s%s = {\n", indent, option_leaf(group));
+	snprintf(prefix, sizeof(prefix), "%s\t", indent);
+	print_example_settings(out, group->name, prefix);
+	fprintf(out, "%s};\n", indent);
+}
+
+static void print_example_value(FILE *out, const struct option *option, const char *indent)
+{
+	char prefix[32], buf[32];
+
+	snprintf(prefix, sizeof(prefix), "%s# ", indent);
+	print_comment(out, prefix, option);
+	fprintf(out, "%s%s = %s;\n", indent, option_leaf(option), default_text(option, buf));
+}
+
+static void print_example_settings(FILE *out, const char *group, const char *indent)
+{
+	bool first = *group;
+
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		const struct option *option = &option_table[i];
+
+		if (!option_is_at(option, SCOPE_GENERAL, group))
 			continue;
 		if (!first)
 			fputc('\n', out);
 		first = false;
-		print_comment(out, "\t# ", option);
-		fprintf(out, "\t%s = %s;\n", option_leaf(option), default_text(option, buf));
+		if (option->type == OPTION_GROUP)
+			print_example_group(out, option, indent);
+		else if (option->type == OPTION_LIST)
+			print_example_list(out, option, indent);
+		else
+			print_example_value(out, option, indent);
 	}
-	fputs("};\n", out);
-}
-
-static void print_example_zones(FILE *out, const struct option *zones)
-{
-	char text[PARAGRAPH];
-
-	print_wrapped(out, "# ", meaning(zones, text));
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *option = &option_table[i];
-
-		if (option->scope != SCOPE_ZONE)
-			continue;
-		fprintf(out, "#\n# %s\n", option->name);
-		print_comment(out, "#     ", option);
-	}
-	fprintf(out, "%s = (\n", zones->name);
-	fputs("\t# { zone = \"DMA32\"; ignore = true; },\n"
-	      "\t# { zone = \"Normal\"; node = 1; start = \"128MiB\"; min_age = \"5s\"; }\n"
-	      ");\n",
-	      out);
 }
 
 void config_print_example(FILE *out)
 {
-	char buf[32];
-
 	print_wrapped(
 		out, "# ",
 		"Configuration of sluiced, in the syntax of libconfig. Every option stands here "
 		"with its default; what is left out keeps it. \"sluice check\" finds all errors at "
 		"once. A reload rereads the file, except for what is read at start only.");
-	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		const struct option *option = &option_table[i];
-
-		if (!option_is_at(option, SCOPE_GENERAL, ""))
-			continue;
-		fputc('\n', out);
-		if (option->type == OPTION_GROUP) {
-			print_example_group(out, option);
-		} else if (option->type == OPTION_ZONES) {
-			print_example_zones(out, option);
-		} else {
-			print_comment(out, "# ", option);
-			fprintf(out, "%s = %s;\n", option->name, default_text(option, buf));
-		}
-	}
+	print_example_settings(out, "", "");
 }
 
 /* What scdoc takes for markup is escaped. */
@@ -196,18 +215,22 @@ static void print_scdoc_option(FILE *out, const struct option *option)
 	fputs("\n\n", out);
 }
 
+/* A group, or the members of a list. */
 static void print_scdoc_section(FILE *out, const struct option *section)
 {
-	char text[PARAGRAPH];
-	bool is_list = section->type == OPTION_ZONES;
+	const bool is_list = section->type == OPTION_LIST;
+	const enum option_scope scope = is_list ? section->list->scope : section->scope;
+	char text[PARAGRAPH], prefix[OPTION_PREFIX];
 
-	fprintf(out, "## %s\n\n", section->name);
+	fprintf(out, "## %s%s\n\n", option_prefix(section->scope, prefix), section->name);
 	print_scdoc_text(out, meaning(section, text));
 	fputs("\n\n", out);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		if (option_is_at(&option_table[i], is_list ? SCOPE_ZONE : SCOPE_GENERAL,
-				 is_list ? "" : section->name))
-			print_scdoc_option(out, &option_table[i]);
+		const struct option *option = &option_table[i];
+
+		if (option_is_value(option) &&
+		    option_is_at(option, scope, is_list ? "" : section->name))
+			print_scdoc_option(out, option);
 	}
 }
 
@@ -217,12 +240,10 @@ void config_print_scdoc(FILE *out)
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *option = &option_table[i];
 
-		if (!option_is_at(option, SCOPE_GENERAL, ""))
-			continue;
-		if (option_is_value(option))
-			print_scdoc_option(out, option);
-		else
+		if (!option_is_value(option))
 			print_scdoc_section(out, option);
+		else if (option_is_at(option, SCOPE_GENERAL, ""))
+			print_scdoc_option(out, option);
 	}
 }
 
@@ -234,7 +255,7 @@ bool config_print_group(const char *group, FILE *out)
 		const struct option *option = &option_table[i];
 		char text[PARAGRAPH], allowed[OPTION_ALLOWED], buf[32];
 
-		if (!option_is_at(option, SCOPE_GENERAL, group))
+		if (option->type == OPTION_GROUP || !option_is_at(option, SCOPE_GENERAL, group))
 			continue;
 		if (!found)
 			fputs("| option | default | meaning | allowed |\n|---|---|---|---|\n", out);
@@ -249,11 +270,11 @@ void config_print_help(FILE *out)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		const struct option *option = &option_table[i];
-		char name[32], buf[32];
+		char prefix[OPTION_PREFIX], name[2 * OPTION_PREFIX], buf[32];
 
 		if (option->type == OPTION_GROUP)
 			continue;
-		snprintf(name, sizeof(name), "%s%s", option->scope == SCOPE_ZONE ? "zones[]." : "",
+		snprintf(name, sizeof(name), "%s%s", option_prefix(option->scope, prefix),
 			 option->name);
 		fprintf(out, "  %-18s  %-12s  %s\n", name, default_text(option, buf),
 			option->summary);

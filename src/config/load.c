@@ -82,17 +82,35 @@ static bool store_value(const struct option *option, const config_setting_t *set
 	}
 }
 
-static void load_value(struct loading *loading, const struct option *option,
-		       const config_setting_t *setting, const char *path, void *base,
-		       struct given *given)
+struct given given_in(const struct loading *loading, const struct option *option, const void *base)
 {
+	const void *member = option_const_member(option, base);
+
+	for (size_t i = 0; i < loading->nr_given; i++) {
+		if (loading->given[i].member == member)
+			return loading->given[i];
+	}
+	return (struct given){ .line = 0 };
+}
+
+struct given given_general(const struct loading *loading, const char *name)
+{
+	return given_in(loading, option_find(SCOPE_GENERAL, name), &loading->config);
+}
+
+static void load_value(struct loading *loading, const struct option *option,
+		       const config_setting_t *setting, const char *path, void *base)
+{
+	struct given *given = &loading->given[loading->nr_given++];
 	char allowed[OPTION_ALLOWED];
 
-	given[option - option_table] = (struct given){
+	/* there is room: syntax_check() has counted the settings */
+	*given = (struct given){
+		.member = option_const_member(option, base),
 		.line = line_of(setting),
 		.valid = store_value(option, setting, base),
 	};
-	if (!given[option - option_table].valid)
+	if (!given->valid)
 		report_value(loading, setting, path, option_allowed(option, allowed));
 }
 
@@ -117,84 +135,99 @@ static void report_unknown(struct loading *loading, const config_setting_t *sett
 		   known);
 }
 
-static void load_zone_members(struct loading *loading, const config_setting_t *group,
-			      unsigned int index)
+/* Where settings stand: which options are known there, and what they are stored in. */
+struct place {
+	enum option_scope scope;
+	const char *group; /* in the scope; "": none */
+	const char *path;  /* for messages: "zones[1]"; "": the file itself */
+	void *base;
+};
+
+static void load_settings(struct loading *loading, const config_setting_t *settings,
+			  const struct place *place);
+
+static void report_missing(struct loading *loading, const config_setting_t *group,
+			   const struct place *place)
 {
-	struct given *given = loading->zones[index];
-	struct config_zone *zone = &loading->config.zones[index];
-	char path[PATH_TEXT], allowed[OPTION_ALLOWED];
+	char allowed[OPTION_ALLOWED];
 
-	for (unsigned int i = 0; i < (unsigned int)config_setting_length(group); i++) {
-		const config_setting_t *member = config_setting_get_elem(group, i);
-		const struct option *option;
-
-		option = option_find(SCOPE_ZONE, config_setting_name(member));
-		snprintf(path, sizeof(path), "zones[%u].%s", index, config_setting_name(member));
-		if (option)
-			load_value(loading, option, member, path, zone, given);
-		else
-			report_unknown(loading, member, path, SCOPE_ZONE, "");
-	}
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
-		if (option_table[i].required && !given[i].line)
-			report_add(loading->report, line_of(group), "zones[%u].%s: missing: %s",
-				   index, option_table[i].name,
-				   option_allowed(&option_table[i], allowed));
+		const struct option *option = &option_table[i];
+
+		if (option->scope == place->scope && option->required &&
+		    !given_in(loading, option, place->base).line)
+			report_add(loading->report, line_of(group), "%s.%s: missing: %s",
+				   place->path, option->name, option_allowed(option, allowed));
 	}
 }
 
-static void load_zones(struct loading *loading, const struct option *option,
-		       const config_setting_t *list)
+static void load_element(struct loading *loading, const struct option *list,
+			 const config_setting_t *element, const char *path, void *base)
+{
+	const struct place place = { list->list->scope, "", path, base };
+	char allowed[OPTION_ALLOWED];
+
+	if (config_setting_is_group(element)) {
+		load_settings(loading, element, &place);
+		report_missing(loading, element, &place);
+	} else {
+		snprintf(allowed, sizeof(allowed), "a group: { %s ... }", list->list->sample);
+		report_value(loading, element, path, allowed);
+	}
+}
+
+static void load_list(struct loading *loading, const struct option *option,
+		      const config_setting_t *list, const char *path, void *base)
 {
 	unsigned int nr = (unsigned int)config_setting_length(list);
-	char path[PATH_TEXT], allowed[OPTION_ALLOWED];
+	char element_path[PATH_TEXT + 16], allowed[OPTION_ALLOWED];
 
 	option_allowed(option, allowed);
 	if (!config_setting_is_list(list)) {
-		report_value(loading, list, option->name, allowed);
+		report_value(loading, list, path, allowed);
 		return;
 	}
 	for (unsigned int i = 0; i < nr; i++) {
 		const config_setting_t *element = config_setting_get_elem(list, i);
 
-		snprintf(path, sizeof(path), "%s[%u]", option->name, i);
-		if (i == CONFIG_MAX_ZONES) {
-			report_value(loading, element, path, allowed);
+		snprintf(element_path, sizeof(element_path), "%s[%u]", path, i);
+		if (i == option->max) {
+			report_value(loading, element, element_path, allowed);
 			break;
 		}
-		loading->config.zones[i].node = CONFIG_ANY_NODE;
-		loading->config.nr_zones = i + 1;
-		if (config_setting_is_group(element))
-			load_zone_members(loading, element, i);
-		else
-			report_value(loading, element, path, "a group: { zone = \"Normal\"; ... }");
+		load_element(loading, option, element, element_path, option_append(option, base));
 	}
 }
 
-/* @group: "" for the file itself, else the name of the group. */
-static void load_group(struct loading *loading, const config_setting_t *settings, const char *group)
+static void load_setting(struct loading *loading, const config_setting_t *setting,
+			 const struct place *place)
 {
+	const char *name = config_setting_name(setting);
+	const struct option *option = option_find_in(place->scope, place->group, name);
 	char path[PATH_TEXT], allowed[OPTION_ALLOWED];
+	struct place inner = *place;
 
-	for (unsigned int i = 0; i < (unsigned int)config_setting_length(settings); i++) {
-		const config_setting_t *setting = config_setting_get_elem(settings, i);
-		const struct option *option;
-
-		snprintf(path, sizeof(path), "%s%s%s", group, *group ? "." : "",
-			 config_setting_name(setting));
-		option = option_find(SCOPE_GENERAL, path);
-		if (!option)
-			report_unknown(loading, setting, path, SCOPE_GENERAL, group);
-		else if (option->type == OPTION_ZONES)
-			load_zones(loading, option, setting);
-		else if (option->type != OPTION_GROUP)
-			load_value(loading, option, setting, path, &loading->config,
-				   loading->general);
-		else if (config_setting_is_group(setting))
-			load_group(loading, setting, option->name);
-		else
-			report_value(loading, setting, path, option_allowed(option, allowed));
+	snprintf(path, sizeof(path), "%s%s%s", place->path, *place->path ? "." : "", name);
+	if (!option) {
+		report_unknown(loading, setting, path, place->scope, place->group);
+	} else if (option->type == OPTION_LIST) {
+		load_list(loading, option, setting, path, place->base);
+	} else if (option->type != OPTION_GROUP) {
+		load_value(loading, option, setting, path, place->base);
+	} else if (config_setting_is_group(setting)) {
+		inner.group = option->name;
+		inner.path = path;
+		load_settings(loading, setting, &inner);
+	} else {
+		report_value(loading, setting, path, option_allowed(option, allowed));
 	}
+}
+
+static void load_settings(struct loading *loading, const config_setting_t *settings,
+			  const struct place *place)
+{
+	for (unsigned int i = 0; i < (unsigned int)config_setting_length(settings); i++)
+		load_setting(loading, config_setting_get_elem(settings, i), place);
 }
 
 /* Members that the file does not name get the general value. */
@@ -215,6 +248,7 @@ static void inherit(struct config *config)
 static int load_text(const char *text, struct config *config, struct report *report)
 {
 	struct loading loading = { .report = report };
+	const struct place file = { SCOPE_GENERAL, "", "", &loading.config };
 	config_t tree;
 
 	config_init(&tree);
@@ -223,7 +257,7 @@ static int load_text(const char *text, struct config *config, struct report *rep
 			   config_error_text(&tree) ? config_error_text(&tree) : "syntax error");
 	} else {
 		config_defaults(&loading.config);
-		load_group(&loading, config_root_setting(&tree), "");
+		load_settings(&loading, config_root_setting(&tree), &file);
 		check_together(&loading);
 	}
 	config_destroy(&tree);

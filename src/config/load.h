@@ -46,8 +46,11 @@ bool syntax_check(const char *text, struct report *report);
 /* Known name nearest to @name in a scope and group ("": none); NULL if none is near. */
 const char *suggest_name(enum option_scope scope, const char *group, const char *name);
 
+#define MAX_SETTINGS 1024 /* the options make 500; looking for duplicates is quadratic */
+
 /* Where the file sets an option; line 0: nowhere. */
 struct given {
+	const void *member; /* of the configuration */
 	unsigned int line;
 	bool valid;
 };
@@ -55,11 +58,18 @@ struct given {
 struct loading {
 	struct config config;
 	struct report *report;
-	struct given general[OPTION_COUNT]; /* indexed as option_table */
-	struct given zones[CONFIG_MAX_ZONES][OPTION_COUNT];
+	struct given given[MAX_SETTINGS];
+	size_t nr_given;
 };
+
+/* Where the file sets @option of @base, which is in loading->config. */
+struct given given_in(const struct loading *loading, const struct option *option, const void *base);
+/* The same for an option in SCOPE_GENERAL. */
+struct given given_general(const struct loading *loading, const char *name);
 
 /* Values that are right by themselves but not together. */
 void check_together(struct loading *loading);
+/* The part of it for group actuators. */
+void check_actuators(struct loading *loading);
 
 #endif

@@ -13,9 +13,8 @@
 
 #include "load.h"
 
-#define MAX_SETTINGS 1024 /* the options make 115; looking for duplicates is quadratic */
-#define MAX_DEPTH    16	  /* the options need 2: a group in a list */
-#define MAX_DIGITS   9	  /* fits 32 bits; no option takes hexadecimal numbers */
+#define MAX_DEPTH  16 /* the options need 5: a group in a list of a group in a list in a group */
+#define MAX_DIGITS 9  /* fits 32 bits; hexadecimal numbers stand in strings */
 
 enum token_type {
 	TOKEN_END,

@@ -8,12 +8,14 @@
 #include "sluice/units.h"
 #include "table.h"
 
-#define TIB	     (1024 * GIB)
-#define DAY	     (86400 * NSEC_PER_SEC)
-#define MAX_ORDER    15	  /* above any kernel's: arm64 with 64 KiB pages has 13 */
-#define MAX_NODE     1023 /* CONFIG_NODES_SHIFT is 10 at the most */
-#define AT(member)   offsetof(struct config, member)
-#define ZONE(member) offsetof(struct config_zone, member)
+#define TIB	      (1024 * GIB)
+#define DAY	      (86400 * NSEC_PER_SEC)
+#define MAX_ORDER     15   /* above any kernel's: arm64 with 64 KiB pages has 13 */
+#define MAX_NODE      1023 /* CONFIG_NODES_SHIFT is 10 at the most */
+#define AT(member)    offsetof(struct config, member)
+#define ZONE(member)  offsetof(struct config_zone, member)
+#define EXTRA(member) offsetof(struct config_extra, member)
+#define RUNG(member)  offsetof(struct config_rung, member)
 
 static const char *const mode_words[] = {
 	[MODE_OBSERVE] = "observe",
@@ -54,6 +56,43 @@ static_assert(ORDER_PAGEBLOCK == -1 && ORDER_HIGHEST == -2 && ORDER_OFF == -3, "
 
 /* Zones that hold buddy memory; ZONE_DEVICE never does (include/linux/mmzone.h). */
 static const char *const zone_words[] = { "DMA", "DMA32", "Normal", "HighMem", "Movable", NULL };
+
+static const struct config_zone blank_zone = { .node = CONFIG_ANY_NODE };
+static const char *const zone_examples[] = {
+	"{ zone = \"DMA32\"; ignore = true; },",
+	"{ zone = \"Normal\"; node = 1; start = \"128MiB\"; min_age = \"5s\"; }",
+	NULL,
+};
+static const struct option_list zone_list = {
+	.scope = SCOPE_ZONE,
+	.size = sizeof(struct config_zone),
+	.nr_offset = AT(nr_zones),
+	.blank = &blank_zone,
+	.sample = "zone = \"Normal\";",
+	.examples = zone_examples,
+};
+
+static const char *const knob_trees[] = { "/sys/", "/proc/sys/", NULL };
+static const char *const device_trees[] = { "/dev/", NULL };
+
+static const char *const extra_examples[] = {
+	"{ path = \"/sys/kernel/NAME/KNOB\"; hold = 0; release = 1;",
+	"  rungs = ( { order = 5; value = 3; } ); }",
+	NULL,
+};
+static const struct option_list extra_list = {
+	.scope = SCOPE_EXTRA,
+	.size = sizeof(struct config_extra),
+	.nr_offset = AT(nr_extra),
+	.sample = "path = \"/sys/...\";",
+	.examples = extra_examples,
+};
+static const struct option_list rung_list = {
+	.scope = SCOPE_RUNG,
+	.size = sizeof(struct config_rung),
+	.nr_offset = EXTRA(nr_rungs),
+	.sample = "order = 5;",
+};
 
 const struct option option_table[OPTION_COUNT] = {
 	{
@@ -144,7 +183,8 @@ const struct option option_table[OPTION_COUNT] = {
 		.help = "Writing an order starts nothing in the kernel. A kick does: it allocates "
 			"and "
 			"frees one block of at least the release order (4 MiB at order 9 with "
-			"4 KiB pages) by a packet socket (CAP_NET_RAW).",
+			"4 KiB pages) by a packet socket (CAP_NET_RAW). "
+			"actuators.trigger takes its place where there is one.",
 		.reloadable = true,
 	},
 	{
@@ -227,10 +267,13 @@ const struct option option_table[OPTION_COUNT] = {
 #include "table_strategies.h"
 #include "table_ladder.h"
 #include "table_guards.h"
+#include "table_actuators.h"
 	{
 		.name = "zones",
-		.type = OPTION_ZONES,
+		.type = OPTION_LIST,
+		.offset = AT(zones),
 		.max = CONFIG_MAX_ZONES,
+		.list = &zone_list,
 		.reloadable = true,
 		.summary = "what differs in single zones",
 		.help = "A list of groups. A zone with start or stop of its own is counted by "
@@ -307,9 +350,40 @@ const struct option *option_find(enum option_scope scope, const char *name)
 	return NULL;
 }
 
+const struct option *option_list_of(enum option_scope scope)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (option_table[i].list && option_table[i].list->scope == scope)
+			return &option_table[i];
+	}
+	return NULL;
+}
+
+const struct option *option_find_in(enum option_scope scope, const char *group, const char *leaf)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (option_is_at(&option_table[i], scope, group) &&
+		    !strcmp(option_leaf(&option_table[i]), leaf))
+			return &option_table[i];
+	}
+	return NULL;
+}
+
+char *option_prefix(enum option_scope scope, char buf[OPTION_PREFIX])
+{
+	const struct option *list = option_list_of(scope);
+	char outer[OPTION_PREFIX];
+
+	buf[0] = '\0';
+	if (list)
+		snprintf(buf, OPTION_PREFIX, "%s%s[].", option_prefix(list->scope, outer),
+			 list->name);
+	return buf;
+}
+
 bool option_is_at(const struct option *option, enum option_scope scope, const char *group)
 {
-	const char *dot = strchr(option->name, '.');
+	const char *dot = strrchr(option->name, '.');
 	size_t len = dot ? (size_t)(dot - option->name) : 0;
 
 	return option->scope == scope && strlen(group) == len && !memcmp(option->name, group, len);
@@ -317,19 +391,58 @@ bool option_is_at(const struct option *option, enum option_scope scope, const ch
 
 const char *option_leaf(const struct option *option)
 {
-	const char *dot = strchr(option->name, '.');
+	const char *dot = strrchr(option->name, '.');
 
 	return dot ? dot + 1 : option->name;
 }
 
 bool option_is_value(const struct option *option)
 {
-	return option->type != OPTION_GROUP && option->type != OPTION_ZONES;
+	return option->type != OPTION_GROUP && option->type != OPTION_LIST;
+}
+
+static unsigned int *nr_of(const struct option *list, void *base)
+{
+	return (unsigned int *)((char *)base + list->list->nr_offset);
+}
+
+unsigned int option_nr(const struct option *list, const void *base)
+{
+	return *(const unsigned int *)((const char *)base + list->list->nr_offset);
+}
+
+void *option_element(const struct option *list, void *base, unsigned int index)
+{
+	return (char *)base + list->offset + index * list->list->size;
+}
+
+const void *option_const_element(const struct option *list, const void *base, unsigned int index)
+{
+	return (const char *)base + list->offset + index * list->list->size;
+}
+
+void *option_append(const struct option *list, void *base)
+{
+	void *element = option_element(list, base, (*nr_of(list, base))++);
+
+	if (list->list->blank)
+		memcpy(element, list->list->blank, list->list->size);
+	else
+		memset(element, 0, list->list->size);
+	return element;
+}
+
+bool option_is_named(const struct option *list, const struct option *member, const void *element)
+{
+	if (member->has_offset)
+		return *(const bool *)((const char *)element + member->has_offset);
+	return member->required || member->fallback || !list->list->blank ||
+	       !option_equal(member, element, list->list->blank);
 }
 
 bool option_fallback_is_number(const struct option *option)
 {
-	return option->type == OPTION_INT ||
+	return option->type == OPTION_INT || option->type == OPTION_NUMBER ||
 	       (option->type == OPTION_ORDER && isdigit((unsigned char)option->fallback[0]));
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "sluice/file.h"
 #include "sluice/units.h"
 #include "table.h"
 
@@ -69,6 +70,48 @@ static bool set_word(const struct option *option, const char *text, void *base)
 	return mark_set(option, base);
 }
 
+static bool below_one_of(const char *const *trees, const char *path)
+{
+	for (; *trees; trees++) {
+		if (!strncmp(path, *trees, strlen(*trees)))
+			return true;
+	}
+	return false;
+}
+
+/* Printable, and neither quotes nor backslashes, so that it can be shown as it is written. */
+static bool is_plain_text(const char *text)
+{
+	for (; *text; text++) {
+		if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\')
+			return false;
+	}
+	return true;
+}
+
+static bool is_string_allowed(const struct option *option, const char *text)
+{
+	switch (option->type) {
+	case OPTION_PATH:
+		return (option->or_zero && !*text) ||
+		       (below_one_of(option->words, text) && path_is_plain(text + 1));
+	case OPTION_HEX:
+		return parse_hex(text, NULL, option->max) >= 0;
+	default:
+		return is_plain_text(text);
+	}
+}
+
+static bool set_string(const struct option *option, const char *text, void *base)
+{
+	const size_t longest = option->type == OPTION_HEX ? 2 * option->max : option->max;
+
+	if (strlen(text) > longest || !is_string_allowed(option, text))
+		return false;
+	strncpy(option_member(option, base), text, longest + 1);
+	return mark_set(option, base);
+}
+
 bool option_set_text(const struct option *option, const char *text, void *base)
 {
 	uint64_t amount;
@@ -82,6 +125,12 @@ bool option_set_text(const struct option *option, const char *text, void *base)
 		return !parse_size(text, &amount, NULL) && set_amount(option, amount, base);
 	case OPTION_DURATION:
 		return !parse_duration(text, &amount, NULL) && set_amount(option, amount, base);
+	case OPTION_NUMBER:
+		return !parse_number(text, &amount) && set_amount(option, amount, base);
+	case OPTION_PATH:
+	case OPTION_TEXT:
+	case OPTION_HEX:
+		return set_string(option, text, base);
 	default:
 		return false;
 	}
@@ -96,6 +145,8 @@ bool option_set_int(const struct option *option, int64_t value, void *base)
 			return false;
 		store_int(option, (int)value, base);
 		return mark_set(option, base);
+	case OPTION_NUMBER:
+		return value >= 0 && set_amount(option, (uint64_t)value, base);
 	case OPTION_SIZE:
 	case OPTION_DURATION:
 		/* Of what, nobody knows, unless it is nothing. */
@@ -132,6 +183,9 @@ void option_print(const struct option *option, const void *base, FILE *out)
 			out);
 		break;
 	case OPTION_NAME:
+	case OPTION_PATH:
+	case OPTION_TEXT:
+	case OPTION_HEX:
 		option_print_text(option, option_const_member(option, base), out);
 		break;
 	case OPTION_SIZE:
@@ -152,8 +206,12 @@ void option_print(const struct option *option, const void *base, FILE *out)
 		else
 			fprintf(out, "%d", number);
 		break;
+	case OPTION_NUMBER:
+		/* in quotes: it may have more digits than the syntax takes without */
+		fprintf(out, "\"%" PRIu64 "\"", fetch_amount(option, base));
+		break;
 	case OPTION_GROUP:
-	case OPTION_ZONES:
+	case OPTION_LIST:
 		break;
 	}
 }
@@ -167,9 +225,13 @@ bool option_equal(const struct option *option, const void *a, const void *b)
 	case OPTION_BOOL:
 		return *(const bool *)left == *(const bool *)right;
 	case OPTION_NAME:
+	case OPTION_PATH:
+	case OPTION_TEXT:
+	case OPTION_HEX:
 		return !strcmp(left, right);
 	case OPTION_SIZE:
 	case OPTION_DURATION:
+	case OPTION_NUMBER:
 		return fetch_amount(option, a) == fetch_amount(option, b);
 	default:
 		return fetch_int(option, a) == fetch_int(option, b);
@@ -213,10 +275,9 @@ char *option_allowed(const struct option *option, char buf[OPTION_ALLOWED])
 	case OPTION_GROUP:
 		append(buf, "a group: %s = { name = value; ... };", option->name);
 		break;
-	case OPTION_ZONES:
-		append(buf,
-		       "a list of at most %" PRIu64 " groups: ( { zone = \"Normal\"; ... }, ... )",
-		       option->max);
+	case OPTION_LIST:
+		append(buf, "a list of at most %" PRIu64 " groups: ( { %s ... }, ... )",
+		       option->max, option->list->sample);
 		break;
 	case OPTION_BOOL:
 		append(buf, "true or false, without quotes");
@@ -242,6 +303,27 @@ char *option_allowed(const struct option *option, char buf[OPTION_ALLOWED])
 	case OPTION_INT:
 		append(buf, "a decimal number without quotes from %" PRIu64 " to %" PRIu64,
 		       option->min, option->max);
+		break;
+	case OPTION_NUMBER:
+		append(buf,
+		       "a number from %" PRIu64 " to %" PRIu64
+		       ", in quotes if it is hexadecimal (\"0x5401\") or has ten digits or more",
+		       option->min, option->max);
+		break;
+	case OPTION_PATH:
+		append(buf, "%sa plain path of at most %" PRIu64 " characters below ",
+		       option->or_zero ? "\"\" or " : "", option->max);
+		append_words(buf, option->words, " or ");
+		break;
+	case OPTION_TEXT:
+		append(buf,
+		       "at most %" PRIu64
+		       " printable ASCII characters, no quotes and no backslashes",
+		       option->max);
+		break;
+	case OPTION_HEX:
+		append(buf, "pairs of hexadecimal digits, for at most %" PRIu64 " bytes",
+		       option->max);
 		break;
 	}
 	return buf;

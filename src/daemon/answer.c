@@ -70,12 +70,13 @@ static json_t *activity_json(const struct activity *activity)
 
 static json_t *tally_json(const struct tally *tally)
 {
-	return json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ticks", number(tally->ticks),
-		"vetoes", number(tally->vetoes), "warnings", number(tally->warnings), "releases",
-		number(tally->releases), "kicks", number(tally->kicks), "reported_bytes",
-		number(tally->reported_bytes), "scan_ns", number(tally->scan_ns), "wrong_blocks",
-		number(tally->wrong_blocks), "not_free_blocks", number(tally->not_free_blocks));
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ticks",
+			 number(tally->ticks), "triggers", number(tally->triggers), "vetoes",
+			 number(tally->vetoes), "warnings", number(tally->warnings), "releases",
+			 number(tally->releases), "kicks", number(tally->kicks), "reported_bytes",
+			 number(tally->reported_bytes), "scan_ns", number(tally->scan_ns),
+			 "wrong_blocks", number(tally->wrong_blocks), "not_free_blocks",
+			 number(tally->not_free_blocks));
 }
 
 static json_t *events_json(const struct daemon *daemon)
@@ -200,6 +201,7 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "decision", decision_json(daemon));
 	add(status, "memory", daemon->have_snapshot ? memory_json(&daemon->snap) : json_null());
 	add(status, "activity", activity_json(&daemon->activity));
+	add(status, "actuators", actuators_json(daemon));
 	add(status, "tally", tally_json(&daemon->tally));
 	add(status, "map", map_totals_json(daemon));
 	add(status, "events", events_json(daemon));
@@ -249,7 +251,7 @@ static json_t *kick(struct daemon *daemon)
 		return error_json("the daemon's mode is not \"control\": it kicks nothing");
 	if (!daemon->usable)
 		return error_json(daemon->unusable);
-	if (act_kick(daemon, &err) < 0)
+	if (act_kick(daemon, true, &err) < 0)
 		return error_json(err.text);
 	log_info("kicked on request");
 	return json_pack("{s:i, s:b, s:o}", "version", JSON_VERSION, "kicked", true, "pass_in_ms",

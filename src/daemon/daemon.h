@@ -8,12 +8,14 @@
 #include <stdint.h>
 
 #include "sluice/audit.h"
+#include "sluice/breaker.h"
 #include "sluice/config.h"
 #include "sluice/knobs.h"
 #include "sluice/observe.h"
 #include "sluice/policy.h"
 #include "sluice/pressure.h"
 #include "sluice/reporting.h"
+#include "sluice/trigger.h"
 
 #define RUNTIME_DEFAULT "/run/sluice"
 
@@ -24,12 +26,30 @@ struct tally {
 	uint64_t ticks;
 	uint64_t releases; /* decisions that began a release */
 	uint64_t kicks;
+	uint64_t triggers;	 /* passes asked for by the trigger instead */
 	uint64_t vetoes;	 /* decisions that a guard made a hold */
 	uint64_t warnings;	 /* of memory pressure, by the kernel */
 	uint64_t reported_bytes; /* growth of what is reported, from scan to scan */
 	uint64_t scan_ns;	 /* time spent in scans */
 	/* pageblocks whose records scans found wrong; of these, believed wholly free */
 	uint64_t wrong_blocks, not_free_blocks;
+};
+
+/* What is actuated; each for itself fails, and is left alone for a while then. */
+enum {
+	ACTUATOR_DELAY,
+	ACTUATOR_ORDER,
+	ACTUATOR_TRIGGER,
+	ACTUATOR_KICK,
+	ACTUATOR_EXTRA, /* the first of actuators.extra */
+	NR_ACTUATORS = ACTUATOR_EXTRA + CONFIG_MAX_EXTRA,
+};
+
+struct actuator {
+	struct breaker breaker;
+	bool absent;	   /* not in this kernel when last looked */
+	uint64_t done;	   /* times that it worked */
+	char trouble[384]; /* last error, to log each once; "": none since it worked */
 };
 
 /* Of the map, since it began: pages. */
@@ -72,7 +92,7 @@ struct daemon {
 	struct policy_state policy;
 	struct decision decision;
 	uint64_t decision_ns;
-	char trouble[384]; /* last error of an actuation, to log each once */
+	struct actuator actuators[NR_ACTUATORS];
 	struct tally tally;
 };
 
@@ -89,9 +109,31 @@ void daemon_measure(struct daemon *daemon, uint64_t now);
 /* act.c: the only place that writes to the kernel. */
 int act_begin(struct daemon *daemon, struct errmsg *err);
 void act(struct daemon *daemon, const struct decision *decision);
-int act_kick(struct daemon *daemon, struct errmsg *err);
+/* Starts a pass: by the trigger, or by a kick. On request it is tried whatever failed before. */
+int act_kick(struct daemon *daemon, bool on_request, struct errmsg *err);
+/* Whether the order can't be written at the moment, and why. */
+bool act_blocked(const struct daemon *daemon, uint64_t now, char *reason, size_t size);
+/* Whether there is a knob that sluice has let go of. */
+bool act_lost_any(const struct daemon *daemon);
+/* Lets go of what someone else wrote since. */
+void act_check_foreign(struct daemon *daemon);
 void act_let_go(struct daemon *daemon, const char *reason);
 void act_end(struct daemon *daemon);
+
+/* actuators.c: what is known about single actuators. Names are static or in the configuration. */
+const char *actuator_name(const struct daemon *daemon, unsigned int id);
+bool actuator_allowed(const struct daemon *daemon, unsigned int id);
+/* Notes an outcome: logs what is new, and moves the breaker. Whether that opened. */
+bool actuator_note(struct daemon *daemon, unsigned int id, int rc, const struct errmsg *err);
+/* Whether the kernel has it; a change is logged. */
+bool actuator_there(struct daemon *daemon, unsigned int id);
+/* Forgets all; warns of what is configured but not there, or not to be used. */
+void actuators_begin(struct daemon *daemon);
+bool has_trigger(const struct config *config);
+/* Points into @config. */
+struct trigger trigger_of(const struct config *config);
+/* An array, for the status: see docs/actuators.md. */
+json_t *actuators_json(const struct daemon *daemon);
 
 /* control.c: the Unix socket; its descriptor goes into the daemon's epoll set. */
 int control_open(const char *runtime_dir, int epoll, struct control **ret, struct errmsg *err);

@@ -186,8 +186,9 @@ static int observe(struct daemon *daemon, uint64_t now)
 }
 
 /* A decision that is not the policy's to make. */
-static bool decide_without_policy(struct daemon *daemon, struct decision *decision)
+static bool decide_without_policy(struct daemon *daemon, uint64_t now, struct decision *decision)
 {
+	char blocked[sizeof(decision->reason)];
 	const char *reason;
 
 	if (daemon->config.mode == MODE_OBSERVE)
@@ -198,6 +199,8 @@ static bool decide_without_policy(struct daemon *daemon, struct decision *decisi
 		reason = daemon->let_go_reason;
 	else if (daemon->untrusted[0])
 		reason = daemon->untrusted;
+	else if (act_blocked(daemon, now, blocked, sizeof(blocked)))
+		reason = blocked;
 	else
 		return false;
 	*decision = (struct decision){ .action = POLICY_LEAVE };
@@ -218,7 +221,7 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 		.poisoned = daemon->reporting.poisoned,
 	};
 
-	if (!decide_without_policy(daemon, decision))
+	if (!decide_without_policy(daemon, now, decision))
 		policy_decide(&input, &daemon->policy, decision);
 	/* only kernels until 6.1 take an order that switches reporting off */
 	if (decision->order >= daemon->snap.nr_orders && !daemon->reporting.off_value)
@@ -256,16 +259,6 @@ static void log_decision(const struct daemon *daemon, const struct decision *dec
 	       daemon->config.mode == MODE_DRY_RUN ? "would " : "", what, decision->reason);
 }
 
-static void check_foreign_writes(struct daemon *daemon)
-{
-	struct errmsg err = { 0 };
-
-	if (!daemon->knobs || daemon->let_go || knobs_check(daemon->knobs, &err) != -EBUSY)
-		return;
-	log_warn("%s; sluice lets go of it until the next reload", err.text);
-	act_let_go(daemon, err.text);
-}
-
 void daemon_tick(struct daemon *daemon)
 {
 	const uint64_t now = daemon_now();
@@ -273,7 +266,7 @@ void daemon_tick(struct daemon *daemon)
 
 	daemon->tally.ticks++;
 	refresh_reporting(daemon);
-	check_foreign_writes(daemon);
+	act_check_foreign(daemon);
 	if (observe(daemon, now) < 0)
 		return;
 	daemon_measure(daemon, now);
@@ -335,7 +328,8 @@ void daemon_reload(struct daemon *daemon)
 	if (loaded.strategy != old.strategy || loaded.mode != old.mode)
 		daemon->policy = (struct policy_state){ 0 };
 	/* a knob that was let go of is taken up again; one that is not wanted goes back */
-	if (loaded.mode != MODE_CONTROL || daemon->let_go || loaded.strategy != old.strategy)
+	if (loaded.mode != MODE_CONTROL || act_lost_any(daemon) ||
+	    loaded.strategy != old.strategy || config_actuators_differ(&loaded, &old))
 		act_end(daemon);
 	if (act_begin(daemon, &err) < 0)
 		log_error("control is off: %s", err.text);

@@ -13,102 +13,21 @@
 
 #include <cmocka.h>
 
+#include "config_fixture.h"
 #include "sluice/config.h"
 #include "sluice/log.h"
 #include "sluice/units.h"
 
-#define ROWS(table) (sizeof(table) / sizeof((table)[0]))
-#define FIXTURES    SOURCE_DIR "/tests/unit/fixtures/config/"
-#define EXAMPLE	    SOURCE_DIR "/configs/sluice.conf"
-#define SIZE	    "a size with a unit (B, KiB, MiB, GiB, TiB)"
-#define DURATION    "a duration with a unit (us, ms, s, min, h, d)"
-#define NUMBER	    "a decimal number without quotes from "
+#define FIXTURES SOURCE_DIR "/tests/unit/fixtures/config/"
+#define EXAMPLE	 SOURCE_DIR "/configs/sluice.conf"
+#define SIZE	 "a size with a unit (B, KiB, MiB, GiB, TiB)"
+#define DURATION "a duration with a unit (us, ms, s, min, h, d)"
+#define NUMBER	 "a decimal number without quotes from "
 #define TOP_NAMES                                                                              \
 	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
 	"delay, "                                                                              \
-	"threshold, cycle, burst, slew, ladder, guards, zones"
+	"threshold, cycle, burst, slew, ladder, guards, actuators, zones"
 #define MUTATIONS 6000
-
-static char file_path[] = "/tmp/sluice-config-XXXXXX";
-
-/* Contents of a file, for the caller to free. */
-static char *slurp(const char *path)
-{
-	FILE *file = fopen(path, "r");
-	char *text = calloc(1, 65536);
-
-	if (!file || !text)
-		fail_msg("cannot read %s", path);
-	text[fread(text, 1, 65535, file)] = '\0';
-	fclose(file);
-	return text;
-}
-
-/* Loads @path; *errors is for the caller to free, without the path at the line starts. */
-static int load_path(const char *path, struct config *config, char **errors)
-{
-	size_t size, len = strlen(path);
-	char *raw, *to;
-	FILE *out = open_memstream(&raw, &size);
-	int ret = config_load(path, config, out);
-
-	fclose(out);
-	*errors = to = calloc(1, size + 1);
-	for (char *line = raw, *end; *line; line = end + 1) {
-		end = strchr(line, '\n');
-		assert_non_null(end);
-		assert_true(!strncmp(line, path, len) && line[len] == ':');
-		to = stpncpy(to, line + len + 1, (size_t)(end - line) - len);
-	}
-	free(raw);
-	return ret;
-}
-
-static void put(const void *text, size_t len)
-{
-	FILE *file = fopen(file_path, "w");
-
-	assert_non_null(file);
-	assert_int_equal(fwrite(text, 1, len, file), len);
-	assert_int_equal(fclose(file), 0);
-}
-
-static int load_text(const char *text, struct config *config, char **errors)
-{
-	put(text, strlen(text));
-	return load_path(file_path, config, errors);
-}
-
-/* @expected: all of the errors without their last line end; NULL: the text is right. */
-static void check_text(const char *text, const char *expected)
-{
-	struct config config, before;
-	char *errors;
-	int ret;
-
-	memset(&config, 0xa5, sizeof(config));
-	before = config;
-	ret = load_text(text, &config, &errors);
-	if (*errors)
-		errors[strlen(errors) - 1] = '\0';
-	if (strcmp(errors, expected ? expected : "") != 0)
-		fail_msg("%s\n  expected: %s\n  found:    %s", text, expected, errors);
-	assert_int_equal(ret, expected ? -EINVAL : 0);
-	if (ret)
-		assert_memory_equal(&config, &before, sizeof(config));
-	free(errors);
-}
-
-struct row {
-	const char *text;
-	const char *errors;
-};
-
-static void check_rows(const struct row *rows, size_t nr)
-{
-	for (size_t i = 0; i < nr; i++)
-		check_text(rows[i].text, rows[i].errors);
-}
 
 static void test_words(void **state)
 {
@@ -675,6 +594,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config.threshold.cooldown, 10 * NSEC_PER_SEC);
 	assert_int_equal(config.threshold.order, ORDER_PAGEBLOCK);
 	assert_int_equal(config.nr_zones, 0);
+	assert_int_equal(config.nr_extra, 0);
+	assert_string_equal(config.trigger.path, "");
+	assert_string_equal(config.trigger.device, "");
 }
 
 static void test_names(void **state)
@@ -774,6 +696,7 @@ static size_t mutate(char *text, size_t len)
 		"\"\"",
 		"\\x00",
 		"zones = ( { zone = \"DMA\"; } );",
+		"rungs = ( { order = 1; value = 1; } );",
 		"node = 1;",
 		"threshold",
 		"cycle = { high_water = 1; };",
@@ -815,6 +738,12 @@ static bool loaded_well(const struct config *config)
 	for (unsigned int i = 0; i < config->nr_zones; i++)
 		ok = ok && config->zones[i].stop < config->zones[i].start &&
 		     memchr(config->zones[i].zone, '\0', CONFIG_ZONE_NAME);
+	ok = ok && config->nr_extra <= CONFIG_MAX_EXTRA &&
+	     !(*config->trigger.path && *config->trigger.device);
+	for (unsigned int i = 0; ok && i < config->nr_extra; i++)
+		ok = config->extra[i].nr_rungs <= CONFIG_MAX_RUNGS &&
+		     memchr(config->extra[i].path, '\0', CONFIG_PATH) &&
+		     config->extra[i].hold <= INT64_MAX;
 	return ok;
 }
 
@@ -849,20 +778,6 @@ static void test_mutations(void **state)
 	}
 	/* Changes in comments do no harm, so both ways have been gone. */
 	assert_in_range(loaded, MUTATIONS / 50, MUTATIONS / 2);
-}
-
-static int set_up(void **state)
-{
-	int fd = mkstemp(file_path);
-
-	(void)state;
-	return fd < 0 ? -1 : close(fd);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	return unlink(file_path);
 }
 
 int main(void)

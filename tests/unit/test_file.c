@@ -443,6 +443,22 @@ static void test_log(void **state)
 	assert_string_equal(buf + strlen(buf) - 7, "zz...\n|");
 }
 
+static void test_plain_paths(void **state)
+{
+	static const char *const plain[] = { "a", "sys/a", "a/...", "..a/b..", "a-b_c:d,e@f" };
+	static const char *const other[] = { "",      "/",    "/a",  "a/",     "a//b",
+					     ".",     "..",   "./a", "a/../b", "a/.",
+					     "a b/c", "a\tb", "a\n", "\x7f",   "\xc3\xa4" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		if (!path_is_plain(plain[i]))
+			fail_msg("%s is plain", plain[i]);
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		if (path_is_plain(other[i]))
+			fail_msg("%s is not plain", other[i]);
+}
+
 #define ON_TREE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -457,6 +473,7 @@ int main(void)
 		ON_TREE(test_write),
 		ON_TREE(test_short_write),
 		ON_TREE(test_absolute_path),
+		cmocka_unit_test(test_plain_paths),
 		cmocka_unit_test(test_errmsg),
 		cmocka_unit_test(test_quote),
 		cmocka_unit_test(test_log),

@@ -761,6 +761,43 @@ static void test_administrator_writes_an_older_value(void **state)
 	assert_no_journal();
 }
 
+/* One knob goes back, the others stay held, and it may be taken up again. */
+static void test_release(void **state)
+{
+	struct knobs *knobs = open_knobs();
+	struct errmsg err = { "" };
+	int64_t original;
+
+	(void)state;
+	assert_int_equal(knobs_release(knobs, ORDER, NULL, &err), 0); /* is not held */
+	assert_int_equal(set(knobs, ORDER, 11), 0);
+	assert_int_equal(set(knobs, DELAY, 500), 0);
+	assert_int_equal(knobs_release(knobs, DELAY, NULL, &err), 0);
+	assert_int_equal(knob_get(DELAY), DELAY_AT_BOOT);
+	assert_int_equal(knob_get(ORDER), 11);
+	assert_int_equal(knobs_original(knobs, DELAY, &original), -ENOENT);
+	assert_false(knobs_lost(knobs, DELAY));
+	read_text(journal, journal_seen, sizeof(journal_seen));
+	assert_string_equal(journal_seen, "sluice-journal 1\n" ORDER " 9 11 11\nend\n");
+
+	/* what can't be given back now stays in the journal, and can be later */
+	assert_int_equal(set(knobs, DELAY, 600), 0);
+	kernel.refuses = EIO;
+	assert_int_equal(knobs_release(knobs, DELAY, NULL, &err), -EIO);
+	assert_contains(err.text, "cannot write");
+	assert_int_equal(knobs_original(knobs, DELAY, &original), 0);
+	kernel.refuses = 0;
+	assert_int_equal(knobs_release(knobs, DELAY, NULL, &err), 0);
+	assert_int_equal(knob_get(DELAY), DELAY_AT_BOOT);
+
+	/* what someone else wrote is theirs */
+	knob_put(ORDER, 4);
+	assert_int_equal(knobs_release(knobs, ORDER, NULL, &err), 0);
+	assert_int_equal(knob_get(ORDER), 4);
+	assert_no_journal();
+	knobs_close(knobs);
+}
+
 static void test_administrator_seen_by_restore(void **state)
 {
 	static const char expected[] =
@@ -1559,6 +1596,7 @@ int main(void)
 		TEST(test_administrator_seen_by_set),
 		TEST(test_administrator_seen_by_check),
 		TEST(test_administrator_writes_an_older_value),
+		TEST(test_release),
 		TEST(test_administrator_seen_by_restore),
 		TEST(test_restore_finds_original_and_gone),
 		TEST(test_restore_fails_for_one),

@@ -286,9 +286,65 @@ static void test_exact_round_trip(void **state)
 	}
 }
 
+static void test_parse_number(void **state)
+{
+	static const struct {
+		const char *text;
+		int code;
+		uint64_t value;
+	} rows[] = {
+		{ "0", 0, 0 },
+		{ "0012", 0, 12 },
+		{ "18446744073709551615", 0, UINT64_MAX },
+		{ "18446744073709551616", -ERANGE, 0 },
+		{ "0x0", 0, 0 },
+		{ "0xDeadBeef", 0, 0xdeadbeef },
+		{ "0xffffffffffffffff", 0, UINT64_MAX },
+		{ "0x0ffffffffffffffff", 0, UINT64_MAX },
+		{ "0x10000000000000000", -ERANGE, 0 },
+		{ "", -EINVAL, 0 },
+		{ "0x", -EINVAL, 0 },
+		{ "x1", -EINVAL, 0 },
+		{ "0X1", -EINVAL, 0 },
+		{ "-1", -EINVAL, 0 },
+		{ "+1", -EINVAL, 0 },
+		{ "1 ", -EINVAL, 0 },
+		{ "12a", -EINVAL, 0 },
+		{ "0x1g", -EINVAL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t value = 77;
+
+		assert_int_equal(parse_number(rows[i].text, &value), rows[i].code);
+		assert_int_equal(value, rows[i].code ? 77 : rows[i].value);
+	}
+}
+
+static void test_parse_hex(void **state)
+{
+	uint8_t bytes[4] = { 7, 7, 7, 7 };
+
+	(void)state;
+	assert_int_equal(parse_hex("", bytes, 4), 0);
+	assert_int_equal(parse_hex("00fFA5", bytes, 4), 3);
+	assert_true(bytes[0] == 0 && bytes[1] == 0xff && bytes[2] == 0xa5 && bytes[3] == 7);
+	assert_int_equal(parse_hex("01020304", bytes, 4), 4);
+	assert_int_equal(parse_hex("0102030405", bytes, 4), -ERANGE);
+	assert_int_equal(parse_hex("0102030405", NULL, 5), 5);
+	assert_int_equal(parse_hex("0", bytes, 4), -EINVAL);
+	assert_int_equal(parse_hex("012", bytes, 4), -EINVAL);
+	assert_int_equal(parse_hex("0g", bytes, 4), -EINVAL);
+	assert_int_equal(parse_hex("g0", bytes, 4), -EINVAL);
+	assert_int_equal(parse_hex("00 11", bytes, 4), -EINVAL);
+	assert_int_equal(parse_hex("0x11", bytes, 4), -EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_parse_number),	cmocka_unit_test(test_parse_hex),
 		cmocka_unit_test(test_parse_int),	cmocka_unit_test(test_parse_size),
 		cmocka_unit_test(test_parse_duration),	cmocka_unit_test(test_format_size),
 		cmocka_unit_test(test_format_duration), cmocka_unit_test(test_exact_round_trip),
