@@ -100,6 +100,18 @@ static void print_decision(const json_t *status)
 		    text(decision, "reason"));
 }
 
+static void print_drain(const json_t *drain)
+{
+	char elapsed[UNITS_TEXT];
+
+	if (!json_is_integer(json_object_get(drain, "id")))
+		return;
+	print_field(stdout, "drain", "%s at order %" PRIu64 ", %s: %s", text(drain, "drain"),
+		    number(drain, "order"),
+		    format_duration(number(drain, "elapsed_ms") * NSEC_PER_MSEC, elapsed),
+		    text(drain, "reason"));
+}
+
 static void print_tally(const json_t *status)
 {
 	const json_t *tally = json_object_get(status, "tally");
@@ -165,6 +177,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_reporting(status);
 		print_memory(json_object_get(status, "memory"));
 		print_decision(status);
+		print_drain(json_object_get(status, "drain"));
 		print_tally(status);
 		print_map(json_object_get(status, "map"));
 		print_audit(json_object_get(status, "audit"));
