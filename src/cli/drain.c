@@ -144,7 +144,8 @@ static void print_residue(const json_t *progress)
 		const char *key, *what;
 	} reasons[] = {
 		{ "waiting_bytes", "waiting for a pass" },
-		{ "changed_bytes", "changed meanwhile: freed or split since the last pass" },
+		{ "changed_bytes",
+		  "changed meanwhile: freed or split off too recently for a pass" },
 		{ "in_flight_bytes", "in flight: on its way to the host, or just allocated" },
 		{ "gated_bytes", "behind a zone's gate: the zone has too little free memory" },
 		{ "below_order_bytes", "in extents below the order" },
