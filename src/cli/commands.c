@@ -65,7 +65,7 @@ const struct command commands[] = {
 	  "if "
 	  "something can be reported at the order limit.",
 	  run_kick },
-	{ "drain", "[OPTIONS]", "a barrier: until all that can be is reported (--wait)",
+	{ "drain", "[OPTIONS]", "barrier: wait until all that can be is reported",
 	  "Has the daemon sweep and kick until nothing that the kernel would report at the order "
 	  "is "
 	  "unreported: before a pause, a snapshot or a migration. --wait waits for that, with "

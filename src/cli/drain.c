@@ -143,41 +143,44 @@ static void print_residue(const json_t *progress)
 	static const struct {
 		const char *key, *what;
 	} reasons[] = {
-		{ "waiting_bytes", "waiting for a pass" },
-		{ "changed_bytes",
-		  "changed meanwhile: freed or split off too recently for a pass" },
-		{ "in_flight_bytes", "in flight: on its way to the host, or just allocated" },
-		{ "gated_bytes", "behind a zone's gate: the zone has too little free memory" },
-		{ "below_order_bytes", "in extents below the order" },
+		{ "waiting_bytes", "not reported: waiting for a pass" },
+		{ "changed_bytes", "not reported: changed meanwhile (freed, or split off, too "
+				   "recently for a pass)" },
+		{ "in_flight_bytes", "on its way to the host, or just allocated" },
+		{ "gated_bytes",
+		  "not reported: behind a zone's gate (the zone has too little free memory)" },
+		{ "below_order_bytes", "not reported: in extents below the order" },
 	};
 	const json_t *residue = json_object_get(progress, "residue");
 	char size[UNITS_TEXT];
 
 	for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
 		if (member(residue, reasons[i].key))
-			printf("%10s  %s\n", bytes(residue, reasons[i].key, size), reasons[i].what);
+			print_field(stdout, bytes(residue, reasons[i].key, size), "%s",
+				    reasons[i].what);
 }
 
 static void print_end(const json_t *status)
 {
 	const json_t *progress = json_object_get(status, "progress");
 	char left[UNITS_TEXT], began[UNITS_TEXT], gone[UNITS_TEXT];
+	const char *reason = json_string_value(json_object_get(status, "reason"));
 	const char *how = outcome(status);
+	const uint64_t kicks = member(progress, "kicks");
 
 	if (is(status, "dry"))
 		how = "drained";
 	else if (is(status, "timeout"))
 		how = "time-out";
-	printf("%s at order %" PRIu64 ", %s: ", how, member(status, "order"),
-	       elapsed(status, gone));
+	elapsed(status, gone);
 	if (is(status, "failed") || !json_is_object(progress))
-		puts(json_string_value(json_object_get(status, "reason")));
+		print_field(stdout, how, "order %" PRIu64 ", %s: %s", member(status, "order"), gone,
+			    reason ? reason : "");
 	else
-		printf("%s of %s left, %" PRIu64 " kicks\n", bytes(progress, "left_bytes", left),
-		       bytes(progress, "initial_bytes", began), member(progress, "kicks"));
-	if (!json_is_object(progress))
-		return;
-	puts("not reported:");
+		print_field(stdout, how, "order %" PRIu64 ", %s, %" PRIu64 " kick%s: %s of %s left",
+			    member(status, "order"), gone, kicks, kicks == 1 ? "" : "s",
+			    bytes(progress, "left_bytes", left),
+			    bytes(progress, "initial_bytes", began));
 	print_residue(progress);
 }
 

@@ -22,8 +22,6 @@ static const char *obstacle(const struct daemon *daemon)
 	if (daemon->config.mode != MODE_CONTROL)
 		return "the daemon's mode is not \"control\": it drains nothing; set mode = "
 		       "\"control\" and reload it (SIGHUP)";
-	if (!daemon->decision_ns)
-		return "the daemon has not looked yet: try again";
 	if (daemon->let_go)
 		return daemon->let_go_reason;
 	if (!daemon->usable)
@@ -111,7 +109,7 @@ void drain_blind(struct daemon *daemon, uint64_t now)
 	if (!drain->running || now - drain->begin_ns < drain->timeout)
 		return;
 	end(daemon, drain_outcome_name(DRAIN_TIMED_OUT),
-		    "the time to drain is over, and the last scan failed");
+	    "the time to drain is over, and the last scan failed");
 	daemon->hurry = true;
 }
 
@@ -203,10 +201,12 @@ json_t *drain_begin(struct daemon *daemon, const json_t *request)
 			   daemon->drain.order);
 		return answer_error(err.text);
 	}
-	if (obstacle(daemon))
-		return answer_error(obstacle(daemon));
+	if (!daemon->decision_ns)
+		return answer_error("the daemon has not looked yet: try again");
 	if (take_request(daemon, request, &drain, &err) < 0)
 		return answer_error(err.text);
+	if (obstacle(daemon))
+		return answer_error(obstacle(daemon));
 	log_info("drain on request: order %u, %s at the most%s", drain.order,
 		 format_duration(drain.timeout, timeout),
 		 drain.prepare ? ", with preparation" : "");

@@ -193,13 +193,13 @@ def check_strategy_kernel(guest: Guest, sluice: Sluice) -> str:
     guest.check(f"echo 7 >{ORDER}")
     assert guest.wait_exit(pid, END_SECONDS) == 1, guest.check("cat /tmp/drain")
     assert order_knob(guest) == 7, "sluice wrote over the administrator's value"
-    failed = [line for line in guest.check("cat /tmp/drain").splitlines() if "failed" in line]
-    assert failed and "page_reporting_order" in failed[0], failed
+    said = guest.check("cat /tmp/drain")
+    assert "\nfailed " in said and "page_reporting_order: someone else wrote 7" in said, said
     assert guest.run("sluice drain").rc == 1, "a drain although the knob was let go of"
     guest.check(f"echo {before} >{ORDER}")
     sluice.reload(config())
     guest.wait_for(lambda: order_knob(guest) != before, 10, what="the order of a hold")
-    return failed[0]
+    return said
 
 
 def check_refused(guest: Guest) -> str:
