@@ -70,6 +70,15 @@ static uint64_t allocated(const struct daemon *daemon)
 			  (double)NSEC_PER_SEC);
 }
 
+/* Time between two looks, as far as scans allow. */
+static uint64_t look_ns(const struct daemon *daemon)
+{
+	const uint64_t wanted = drain_look_ns(daemon->reporting.delay_ns);
+	const uint64_t stretched = daemon->scan_cost_ns * SCAN_SHARE;
+
+	return wanted > stretched ? wanted : stretched;
+}
+
 bool drain_decide(struct daemon *daemon, uint64_t now, struct decision *decision)
 {
 	struct drain *drain = &daemon->drain;
@@ -80,7 +89,7 @@ bool drain_decide(struct daemon *daemon, uint64_t now, struct decision *decision
 		.now_ns = now,
 		.deadline_ns = drain->begin_ns + drain->timeout,
 		.pass_delay = daemon->reporting.delay_ns,
-		.look_ns = drain_next_look(daemon, now),
+		.look_ns = look_ns(daemon),
 		.allocated = allocated(daemon),
 	};
 	const char *against;
@@ -123,10 +132,8 @@ uint64_t drain_next_look(const struct daemon *daemon, uint64_t now)
 {
 	const struct drain *drain = &daemon->drain;
 	const uint64_t passed = now - drain->begin_ns;
-	uint64_t next = drain_look_ns(daemon->reporting.delay_ns);
+	uint64_t next = look_ns(daemon);
 
-	if (next < daemon->scan_cost_ns * SCAN_SHARE)
-		next = daemon->scan_cost_ns * SCAN_SHARE;
 	if (passed < drain->timeout && next > drain->timeout - passed)
 		next = drain->timeout - passed;
 	return next;

@@ -37,6 +37,7 @@ FRAGMENT_MIB = 120  # half of it free, in pieces of one pageblock
 SMALL_MIB = 60
 SMALL_EVERY = 2 << LOW_ORDER  # pages: the free pieces between are of order LOW_ORDER and below
 END_SECONDS = 60.0
+WATCH = f"until grep -qx {BLOCK_ORDER} {ORDER}; do sleep 0.05; done"
 
 
 def config(strategy: str = "threshold", more: str = "") -> str:
@@ -64,16 +65,29 @@ def kept(guest: Guest, order: int) -> tuple[int, int]:
     return free * PAGE, resident * PAGE
 
 
-def drain(guest: Guest, arguments: str, rc: int, end: int | None = None) -> dict[str, Any]:
-    """`sluice drain --wait --json` with this exit status; what it printed.
+def after(end: int | None, command: str) -> str:
+    """A shell script that runs a command right after process `end` has freed its memory, so that
+    the kernel has no time for a pass of its own."""
+    if end is None:
+        return command
+    return f"kill {end}; while kill -0 {end} 2>/dev/null; do sleep 0.1; done; exec {command}"
 
-    Right before it the process `end` frees its memory, so that the kernel has no time for a pass
-    of its own.
-    """
-    first = f"kill {end}; while kill -0 {end} 2>/dev/null; do sleep 0.1; done; " if end else ""
-    result = guest.run(f"{first}sluice drain --wait --json {arguments}", timeout=120)
+
+def drain(guest: Guest, arguments: str, rc: int, end: int | None = None) -> dict[str, Any]:
+    """`sluice drain --wait --json` with this exit status; what it printed."""
+    script = after(end, f"sluice drain --wait --json {arguments}")
+    result = guest.run(f"({script})", timeout=120)
     assert result.rc == rc, f"status {result.rc}, not {rc}: {result.out}"
     return json.loads(result.out)
+
+
+def begin_drain(guest: Guest, sluice: Sluice, arguments: str) -> int:
+    """A client that waits for a drain, which has much to do and is under way."""
+    last = sluice.status()["drain"].get("id", 0)
+    script = after(fill(guest, BACKLOG_MIB), f"sluice drain --wait {arguments}")
+    pid = guest.spawn(f"sh -c '{script}'", "/tmp/drain")
+    guest.wait_for(lambda: sluice.status()["drain"].get("id", 0) > last, 30, 0.1, "a drain")
+    return pid
 
 
 def check_held(guest: Guest, sluice: Sluice, held: int | None) -> None:
@@ -88,11 +102,6 @@ def fill(guest: Guest, mib: int) -> int:
     pid = guest.spawn(f"workload fill {mib} --thp", "/tmp/fill")
     guest.wait_for(lambda: "filled" in guest.check("cat /tmp/fill"), 60, 0.1, "filled memory")
     return pid
-
-
-def fill_and_free(guest: Guest, mib: int) -> None:
-    """Use memory and free it."""
-    assert guest.stop(fill(guest, mib)) == 0, "workload failed"
 
 
 def drain_to_host(guest: Guest, sluice: Sluice, order: int, arguments: str) -> str:
@@ -146,9 +155,10 @@ def check_time_out(guest: Guest, sluice: Sluice) -> str:
     progress, residue = status["progress"], status["progress"]["residue"]
     assert status["drain"] == "timeout", status
     assert residue["waiting_bytes"] + residue["changed_bytes"] == progress["left_bytes"], status
-    assert progress["left_bytes"] > BACKLOG_MIB * MIB // 2, status
-    assert progress["passes_left"] >= 1, status
-    assert 1000 <= status["elapsed_ms"] <= 10000, status
+    assert status["elapsed_ms"] >= 1000, status
+    if held is not None:  # else the kernel may have sent it all before the first look
+        assert progress["left_bytes"] > BACKLOG_MIB * MIB // 2, status
+        assert progress["passes_left"] >= 1, status
     check_held(guest, sluice, held)
     return f"{progress}"
 
@@ -156,16 +166,13 @@ def check_time_out(guest: Guest, sluice: Sluice) -> str:
 def check_vanished_client(guest: Guest, sluice: Sluice) -> str:
     """A client that was killed, or interrupted, leaves nothing behind."""
     held = order_knob(guest)
-    fill_and_free(guest, BACKLOG_MIB)
-    pid = guest.spawn("sluice drain --wait", "/tmp/drain")
-    guest.wait_for(lambda: sluice.status()["drain"]["drain"] == "running", 5, 0.1, "a drain")
+    pid = begin_drain(guest, sluice, "")
     assert guest.run("sluice drain").rc == 1, "two drains at once"
     assert guest.stop(pid, "INT") == 1, guest.check("cat /tmp/drain")
     said = guest.check("cat /tmp/drain")
     assert sluice.status()["drain"]["drain"] == "stopped", sluice.status()["drain"]
     check_held(guest, sluice, held)
-    pid = guest.spawn("sluice drain --wait --timeout 3s", "/tmp/drain")
-    guest.wait_for(lambda: sluice.status()["drain"]["drain"] == "running", 5, 0.1, "a drain")
+    pid = begin_drain(guest, sluice, "--timeout 3s")
     assert guest.stop(pid, "KILL") == 137
     guest.wait_for(lambda: sluice.status()["drain"]["drain"] in ("timeout", "dry"), END_SECONDS,
                    what="end of the drain")
@@ -176,29 +183,29 @@ def check_vanished_client(guest: Guest, sluice: Sluice) -> str:
 def check_strategy_kernel(guest: Guest, sluice: Sluice) -> str:
     """Under a strategy that touches nothing the order goes back to the administrator's; and the
     administrator's own write ends a drain."""
-    own = 8
+    own, other = 8, 7
     sluice.reload(config("kernel"))
-    guest.wait_for(lambda: sluice.status()["strategy"] == "kernel", 10, what="a reload")
+    guest.wait_for(lambda: sluice.status()["strategy"] == "kernel", 30, what="a reload")
     before = order_knob(guest)
     assert before == BLOCK_ORDER, f"order is {before}"
     guest.check(f"echo {own} >{ORDER}")
-    fill_and_free(guest, BACKLOG_MIB)
-    pid = guest.spawn("sluice drain --wait --timeout 3s", "/tmp/drain")
-    guest.wait_for(lambda: order_knob(guest) == BLOCK_ORDER, 10, 0.1, "the order of the drain")
+    watcher = guest.spawn(f"sh -c '{WATCH}'")  # polled from here it might be missed
+    pid = begin_drain(guest, sluice, "--timeout 3s")
     assert guest.wait_exit(pid, END_SECONDS) in (0, 2), guest.check("cat /tmp/drain")
+    assert guest.wait_exit(watcher, 10) == 0, "the order of the drain was not written"
     check_held(guest, sluice, own)
-    fill_and_free(guest, BACKLOG_MIB)
-    pid = guest.spawn("sluice drain --wait", "/tmp/drain")
-    guest.wait_for(lambda: order_knob(guest) == BLOCK_ORDER, 10, 0.1, "the order of the drain")
-    guest.check(f"echo 7 >{ORDER}")
+    watcher = guest.spawn(f"sh -c '{WATCH}; echo {other} >{ORDER}'")
+    pid = begin_drain(guest, sluice, "")
+    assert guest.wait_exit(watcher, 30) == 0, "the order of the drain was not written"
     assert guest.wait_exit(pid, END_SECONDS) == 1, guest.check("cat /tmp/drain")
-    assert order_knob(guest) == 7, "sluice wrote over the administrator's value"
+    assert order_knob(guest) == other, "sluice wrote over the administrator's value"
     said = guest.check("cat /tmp/drain")
-    assert "\nfailed " in said and "page_reporting_order: someone else wrote 7" in said, said
+    assert "\nfailed " in said and "page_reporting_order" in said, said
+    assert f"someone else wrote {other}" in " ".join(said.split()), said
     assert guest.run("sluice drain").rc == 1, "a drain although the knob was let go of"
     guest.check(f"echo {before} >{ORDER}")
     sluice.reload(config())
-    guest.wait_for(lambda: order_knob(guest) != before, 10, what="the order of a hold")
+    guest.wait_for(lambda: order_knob(guest) != before, 30, what="the order of a hold")
     return said
 
 
@@ -214,10 +221,11 @@ def check_refused(guest: Guest) -> str:
 def run_kernel(tap: Tap, kernel: Kernel) -> None:
     """One guest with one daemon; and one guest that can't report."""
     checks: dict[str, Callable[[Guest, Sluice], str]] = {
-        "dry for the host too": check_pageblocks, "a time-out": check_time_out,
-        "clients that vanish": check_vanished_client}
+        "dry for the host too": check_pageblocks, "a time-out": check_time_out}
     with Guest(kernel, memory_mib=matrix.MEMORY_MIB, files=matrix.files()) as guest:
         before = order_knob(guest)
+        if before is not None:
+            checks["clients that vanish"] = check_vanished_client
         if kernel.name in THOROUGH_KERNELS:
             checks["strategy kernel, and the administrator"] = check_strategy_kernel
             checks["dry at a low order"] = check_small
