@@ -46,6 +46,7 @@ int run_audit(const struct cli *cli, int argc, char **argv);
 int run_extents(const struct cli *cli, int argc, char **argv);
 int run_check(const struct cli *cli, int argc, char **argv);
 int run_kick(const struct cli *cli, int argc, char **argv);
+int run_drain(const struct cli *cli, int argc, char **argv);
 int run_restore(const struct cli *cli, int argc, char **argv);
 
 void print_commands(FILE *out);	      /* for --help */
@@ -56,6 +57,9 @@ void print_commands_scdoc(FILE *out); /* for the man page */
  * another -errno if it does not answer, or -EREMOTEIO with the daemon's words.
  */
 int ask_daemon(const struct cli *cli, const char *request, json_t **ret, struct errmsg *err);
+
+/* The same with a request that has members besides its name; @request stays the caller's. */
+int ask_daemon_json(const struct cli *cli, const json_t *request, json_t **ret, struct errmsg *err);
 
 /* Prints {"version":1,"error":...} to standard output or the text to standard error. */
 int fail(const struct cli *cli, const char *text);

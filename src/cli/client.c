@@ -86,16 +86,30 @@ static int read_answer(int fd, json_t **ret, struct errmsg *err)
 
 int ask_daemon(const struct cli *cli, const char *request, json_t **ret, struct errmsg *err)
 {
+	json_t *json = json_pack("{s:s}", "request", request);
+	int rc;
+
+	rc = ask_daemon_json(cli, json, ret, err);
+	json_decref(json);
+	return rc;
+}
+
+int ask_daemon_json(const struct cli *cli, const json_t *request, json_t **ret, struct errmsg *err)
+{
 	json_t *json = NULL;
 	const char *error;
-	char line[128];
-	int fd, length, rc;
+	char line[256];
+	size_t length;
+	int fd, rc;
 
+	length = json_dumpb(request, line, sizeof(line) - 1, JSON_COMPACT);
+	if (!length || length >= sizeof(line))
+		return errmsg_set(err, -EMSGSIZE, "no memory for the request");
+	line[length++] = '\n';
 	fd = connect_daemon(cli, err);
 	if (fd < 0)
 		return fd;
-	length = snprintf(line, sizeof(line), "{\"request\":\"%s\"}\n", request);
-	if (send(fd, line, (size_t)length, MSG_NOSIGNAL) != length)
+	if (send(fd, line, length, MSG_NOSIGNAL) != (ssize_t)length)
 		rc = errno == EPIPE ? errmsg_set(err, -EBUSY, BUSY) :
 				      errmsg_set(err, -errno, "asking sluiced: %m");
 	else

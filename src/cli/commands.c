@@ -72,6 +72,24 @@ const struct command commands[] = {
 	  "if "
 	  "something can be reported at the order limit.",
 	  run_kick },
+	{ "drain", "[OPTIONS]", "barrier: wait until all that can be is reported",
+	  "Has the daemon sweep and kick until nothing that the kernel would report at the order "
+	  "is "
+	  "unreported: before a pause, a snapshot or a migration. --wait waits for that, with "
+	  "progress on a terminal; what is left stands below, by reason. Without it the drain is "
+	  "only begun. --order N drains at order N instead of a pageblock's; not below order.floor "
+	  "of the configuration. --prepare first empties per-CPU lists. --timeout DURATION, 5min "
+	  "by "
+	  "default, ends the drain. While it runs no strategy and no guard decides; afterwards the "
+	  "strategy begins anew and the knobs hold what it wants. Interrupted (Ctrl-C), a drain "
+	  "that "
+	  "is waited for ends; a client that is killed leaves it to end by itself. --stop ends it. "
+	  "Takes mode = \"control\".\n"
+	  "--json prints one document: \"drain\" is \"dry\", \"timeout\", \"stopped\", "
+	  "\"failed\" or, without --wait, \"running\". Exit status 0: dry; 2: the time was over; "
+	  "1: "
+	  "anything else, wrong usage too.",
+	  run_drain },
 	{ "restore", "", "give every knob its old value back",
 	  "With a running daemon: the daemon gives its knobs back and controls nothing until it is "
 	  "reloaded (SIGHUP). Without: what a killed daemon left behind is undone from its "

@@ -164,6 +164,18 @@ static void print_actuators(const json_t *actuators)
 	}
 }
 
+static void print_drain(const json_t *drain)
+{
+	char elapsed[UNITS_TEXT];
+
+	if (!json_is_integer(json_object_get(drain, "id")))
+		return;
+	print_field(stdout, "drain", "%s at order %" PRIu64 ", %s: %s", text(drain, "drain"),
+		    number(drain, "order"),
+		    format_duration(number(drain, "elapsed_ms") * NSEC_PER_MSEC, elapsed),
+		    text(drain, "reason"));
+}
+
 static void print_tally(const json_t *status)
 {
 	const json_t *tally = json_object_get(status, "tally");
@@ -252,6 +264,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_decision(status);
 		print_actuators(json_object_get(status, "actuators"));
 		print_activity(json_object_get(status, "activity"));
+		print_drain(json_object_get(status, "drain"));
 		print_tally(status);
 		print_map(json_object_get(status, "map"));
 		print_audit(json_object_get(status, "audit"));

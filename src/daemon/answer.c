@@ -13,7 +13,7 @@
 #include "sluice/units.h"
 #include "sluice/version.h"
 
-static json_t *error_json(const char *text)
+json_t *answer_error(const char *text)
 {
 	return json_pack("{s:i, s:s}", "version", JSON_VERSION, "error", text);
 }
@@ -206,6 +206,7 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "map", map_totals_json(daemon));
 	add(status, "events", events_json(daemon));
 	add(status, "audit", daemon->audit.time_ns ? audit_json(daemon) : json_null());
+	add(status, "drain", drain_status(daemon));
 	add(status, "notes", notes_json(daemon));
 	return status;
 }
@@ -217,9 +218,9 @@ static json_t *hist(struct daemon *daemon)
 	json_t *json;
 
 	if (!snap)
-		return error_json("no memory for a snapshot");
+		return answer_error("no memory for a snapshot");
 	if (observer_snapshot(daemon->observer, SCAN_FULL, snap, &err) < 0)
-		json = error_json(err.text);
+		json = answer_error(err.text);
 	else
 		json = hist_json(snap, observer_topology(daemon->observer),
 				 observer_blocks(daemon->observer));
@@ -230,7 +231,8 @@ static json_t *hist(struct daemon *daemon)
 static json_t *map(const struct daemon *daemon)
 {
 	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
-		return error_json("there is no map: only the totals of /proc/buddyinfo are known");
+		return answer_error(
+			"there is no map: only the totals of /proc/buddyinfo are known");
 	return map_json(observer_topology(daemon->observer), observer_blocks(daemon->observer));
 }
 
@@ -239,7 +241,7 @@ static json_t *audit(struct daemon *daemon)
 	struct errmsg err = { 0 };
 
 	if (daemon_audit(daemon, &err) < 0)
-		return error_json(err.text);
+		return answer_error(err.text);
 	return audit_json(daemon);
 }
 
@@ -248,11 +250,11 @@ static json_t *kick(struct daemon *daemon)
 	struct errmsg err = { 0 };
 
 	if (daemon->config.mode != MODE_CONTROL)
-		return error_json("the daemon's mode is not \"control\": it kicks nothing");
+		return answer_error("the daemon's mode is not \"control\": it kicks nothing");
 	if (!daemon->usable)
-		return error_json(daemon->unusable);
+		return answer_error(daemon->unusable);
 	if (act_kick(daemon, true, &err) < 0)
-		return error_json(err.text);
+		return answer_error(err.text);
 	log_info("kicked on request");
 	return json_pack("{s:i, s:b, s:o}", "version", JSON_VERSION, "kicked", true, "pass_in_ms",
 			 number(daemon->reporting.delay_ns / NSEC_PER_MSEC));
@@ -267,7 +269,8 @@ static json_t *restore(struct daemon *daemon)
 	return json_pack("{s:i, s:b}", "version", JSON_VERSION, "restored", true);
 }
 
-static json_t *dispatch(struct daemon *daemon, const char *request, bool root)
+static json_t *dispatch(struct daemon *daemon, const char *request, const json_t *arguments,
+			bool root)
 {
 	if (!strcmp(request, REQUEST_STATUS))
 		return status_json(daemon);
@@ -275,15 +278,22 @@ static json_t *dispatch(struct daemon *daemon, const char *request, bool root)
 		return hist(daemon);
 	if (!strcmp(request, REQUEST_MAP))
 		return map(daemon);
+	if (!strcmp(request, REQUEST_DRAIN_STATUS))
+		return drain_status(daemon);
 	if (!root)
-		return error_json("only root may ask for that");
+		return answer_error("only root may ask for that");
 	if (!strcmp(request, REQUEST_AUDIT))
 		return audit(daemon);
 	if (!strcmp(request, REQUEST_KICK))
 		return kick(daemon);
 	if (!strcmp(request, REQUEST_RESTORE))
 		return restore(daemon);
-	return error_json("unknown request; known are status, hist, map, audit, kick, restore");
+	if (!strcmp(request, REQUEST_DRAIN))
+		return drain_begin(daemon, arguments);
+	if (!strcmp(request, REQUEST_DRAIN_STOP))
+		return drain_stop(daemon);
+	return answer_error("unknown request; known are status, hist, map, audit, kick, restore, "
+			    "drain, drain-status, drain-stop");
 }
 
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root)
@@ -296,9 +306,9 @@ char *answer(struct daemon *daemon, const char *request, size_t length, bool roo
 	json = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
 	name = json_string_value(json_object_get(json, "request"));
 	if (name)
-		reply = dispatch(daemon, name, root);
+		reply = dispatch(daemon, name, json, root);
 	else
-		reply = error_json("the request is no line of JSON with the string \"request\"");
+		reply = answer_error("the request is no line of JSON with the string \"request\"");
 	json_decref(json);
 	text = json_dumps(reply, JSON_COMPACT);
 	json_decref(reply);

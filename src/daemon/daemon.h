@@ -10,6 +10,7 @@
 #include "sluice/audit.h"
 #include "sluice/breaker.h"
 #include "sluice/config.h"
+#include "sluice/drain.h"
 #include "sluice/knobs.h"
 #include "sluice/observe.h"
 #include "sluice/policy.h"
@@ -58,6 +59,21 @@ struct churn_totals {
 	uint64_t reported, reused;
 };
 
+/* A drain on request; the last one stays for clients to ask about. */
+struct drain {
+	uint64_t id; /* counts them; 0: there was none yet */
+	bool running;
+	unsigned int order;
+	bool prepare;
+	uint64_t begin_ns, end_ns, timeout;
+	bool looked;	   /* progress and reason are known */
+	const char *ended; /* how, static; NULL while it runs */
+	char reason[384];
+	struct drain_state state;
+	struct drain_progress progress;
+	uint64_t refreshes; /* of the map, at the last look */
+};
+
 struct daemon {
 	/* fixed after the start */
 	const char *config_path;
@@ -90,6 +106,8 @@ struct daemon {
 	struct activity activity; /* between the last two ticks */
 	char unmeasured[384];	  /* why the load is unknown, to log it once */
 	struct policy_state policy;
+	struct drain drain;
+	bool hurry; /* a tick is due at once */
 	struct decision decision;
 	uint64_t decision_ns;
 	struct actuator actuators[NR_ACTUATORS];
@@ -105,6 +123,21 @@ void daemon_reload(struct daemon *daemon);
 
 /* measure.c: the guest's load between two ticks, into daemon->activity. */
 void daemon_measure(struct daemon *daemon, uint64_t now);
+
+/*
+ * drain.c: while a drain runs it decides instead of the policy; false if it does not, or
+ * does no longer.
+ */
+bool drain_decide(struct daemon *daemon, uint64_t now, struct decision *decision);
+/* A tick without a snapshot. */
+void drain_blind(struct daemon *daemon, uint64_t now);
+bool drain_needs_full(const struct daemon *daemon);
+uint64_t drain_next_look(const struct daemon *daemon, uint64_t now); /* ns from now */
+/* What makes more memory reportable first. */
+void drain_prepare(struct daemon *daemon);
+json_t *drain_begin(struct daemon *daemon, const json_t *request);
+json_t *drain_status(const struct daemon *daemon);
+json_t *drain_stop(struct daemon *daemon);
 
 /* act.c: the only place that writes to the kernel. */
 int act_begin(struct daemon *daemon, struct errmsg *err);
@@ -143,6 +176,7 @@ bool control_event(struct daemon *daemon, struct control *control, void *ptr, ui
 
 /* answer.c: one request, one answer. The caller frees the text. */
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root);
+json_t *answer_error(const char *text);
 
 /* notify.c: sd_notify(3) without libsystemd; does nothing without $NOTIFY_SOCKET. */
 void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

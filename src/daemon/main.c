@@ -327,6 +327,9 @@ static void run(struct daemon *daemon, struct loop *loop)
 			else
 				control_event(daemon, daemon->control, ptr, events[i].events);
 		}
+		if (daemon->hurry)
+			set_timer(loop->tick, 1, 0);
+		daemon->hurry = false;
 	}
 	notify("STOPPING=1");
 }

@@ -27,6 +27,8 @@ uint64_t daemon_next_tick(const struct daemon *daemon)
 	/* an occasional full scan is no reason to look less often */
 	const uint64_t stretched = daemon->scan_cost_ns * SCAN_SHARE;
 
+	if (daemon->drain.running)
+		return drain_next_look(daemon, daemon_now());
 	return daemon->config.interval > stretched ? daemon->config.interval : stretched;
 }
 
@@ -44,6 +46,14 @@ static void refresh_reporting(struct daemon *daemon)
 		daemon->unusable[0] = '\0';
 		log_info("free page reporting is there now: %s", daemon->reporting.device);
 	}
+}
+
+static enum scan_depth usual_depth(const struct daemon *daemon, uint64_t now)
+{
+	if (drain_needs_full(daemon))
+		return SCAN_FULL;
+	return policy_depth(&daemon->config, &daemon->policy, observer_topology(daemon->observer),
+			    now);
 }
 
 /* Full scans are audits of the map. */
@@ -138,8 +148,7 @@ static void count_repairs(struct daemon *daemon)
 
 static int look(struct daemon *daemon, uint64_t now, struct errmsg *err)
 {
-	const enum scan_depth depth = policy_depth(&daemon->config, &daemon->policy,
-						   observer_topology(daemon->observer), now);
+	const enum scan_depth depth = usual_depth(daemon, now);
 	int rc;
 
 	if (audit_is_due(daemon, now))
@@ -164,8 +173,11 @@ static int observe(struct daemon *daemon, uint64_t now)
 	for (unsigned int i = 0; daemon->have_snapshot && i < daemon->snap.nr_zones; i++) {
 		const struct sluice_zone_info *zone = &daemon->snap.zones[i].info;
 
-		observer_set_min_age(daemon->observer, zone->node, zone->name,
-				     policy_min_age(&daemon->config, zone->node, zone->name));
+		observer_set_min_age(
+			daemon->observer, zone->node, zone->name,
+			daemon->drain.running ?
+				daemon->reporting.delay_ns :
+				policy_min_age(&daemon->config, zone->node, zone->name));
 	}
 	rc = look(daemon, now, &err);
 	if (rc) {
@@ -221,7 +233,7 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 		.poisoned = daemon->reporting.poisoned,
 	};
 
-	if (!decide_without_policy(daemon, now, decision))
+	if (!drain_decide(daemon, now, decision) && !decide_without_policy(daemon, now, decision))
 		policy_decide(&input, &daemon->policy, decision);
 	/* only kernels until 6.1 take an order that switches reporting off */
 	if (decision->order >= daemon->snap.nr_orders && !daemon->reporting.off_value)
@@ -267,8 +279,10 @@ void daemon_tick(struct daemon *daemon)
 	daemon->tally.ticks++;
 	refresh_reporting(daemon);
 	act_check_foreign(daemon);
-	if (observe(daemon, now) < 0)
+	if (observe(daemon, now) < 0) {
+		drain_blind(daemon, now);
 		return;
+	}
 	daemon_measure(daemon, now);
 	decide(daemon, now, &decision);
 	log_decision(daemon, &decision);

@@ -38,7 +38,7 @@ from tap import Skip, Tap  # noqa: E402
 WIDTH = 80
 WATCH_SECONDS = 60
 COMMANDS = ("probe", "status", "hist", "explain", "map", "extents", "audit", "check", "kick",
-            "restore")
+            "drain", "restore")
 VIEWS = ("orders", "runs", "ages", "almost-free")
 SCREEN_LINES = 24
 MOVES_TRIES = 5
@@ -53,7 +53,7 @@ EXPLAIN_KEYS = {"version", "source", "page_size", "managed_pages", "reporting", 
                 "lag_pages", "daemon", "lines", "outside", "notes"}
 STATUS_KEYS = {"version", "sluice", "pid", "uptime_ms", "config", "mode", "strategy",
                "interval_ms", "source", "event_level", "reporting", "control", "decision",
-               "memory", "tally", "map", "events", "notes"}
+               "memory", "tally", "map", "events", "drain", "notes"}
 
 Completed = subprocess.CompletedProcess[str]
 
@@ -236,6 +236,76 @@ def check_usage() -> None:
         assert done.stderr and not done.stdout, f"{arguments}: {done}"
 
 
+# --- drain ---------------------------------------------------------------------------------------
+
+def drain_status(outcome: str, **more: Any) -> dict[str, Any]:
+    """What the daemon says of a drain."""
+    residue = {"waiting_bytes": 7 << 20, "changed_bytes": 3 << 20, "gated_bytes": 14 << 20,
+               "below_order_bytes": 50 << 20, "in_flight_bytes": 64 << 20}
+    progress = {"free_bytes": 900 << 20, "initial_bytes": 500 << 20, "left_bytes": 10 << 20,
+                "passes_left": 2, "estimate_ms": 4000, "kicks": 1, "residue": residue}
+    return {"version": 1, "drain": outcome, "id": 7, "order": 9, "prepare": False,
+            "elapsed_ms": 5123, "timeout_ms": 300000, "reason": "because of this " * 15,
+            "progress": progress, **more}
+
+
+def check_drain() -> None:
+    """Exit statuses: 0 is dry, 2 is that the time was over, and nothing else is either."""
+    for outcome, code in (("dry", 0), ("timeout", 2), ("stopped", 1), ("failed", 1)):
+        answer = drain_status(outcome)
+        text = assert_text(ask_counterfeit(answer, "drain", "--wait"), code)
+        for words in ("order 9", "5.1 s", "14 MiB ", "a zone's gate", "below the order"):
+            assert words in text, f"no {words!r} in {text!r}"
+        assert ("because" in text) == (outcome == "failed"), text
+        done = ask_counterfeit(answer, "drain", "--wait", "--json")
+        assert done.returncode == code and json.loads(done.stdout) == answer, done
+    begun = drain_status("running", progress=None)
+    assert "after 5 min at the latest" in assert_text(ask_counterfeit(begun, "drain"))
+    assert document(ask_counterfeit(begun, "drain", "--json"))["drain"] == "running"
+    assert "there was no drain" in assert_text(
+        ask_counterfeit({"version": 1, "drain": "none"}, "drain", "--stop"))
+    refused = {"version": 1, "error": "not at this order"}
+    assert "not at this order" in document(ask_counterfeit(refused, "drain", "--json"), 1)["error"]
+    with empty_runtime() as runtime:
+        done = run_as_nobody(SLUICE, "--runtime-dir", str(runtime), "drain", "--wait")
+        assert done.returncode == 1 and 'mode = "control"' in done.stderr, done
+    for arguments in (["more"], ["--wrong"], ["--order"], ["--order", "16"], ["--order=x"],
+                      ["--timeout", "5"], ["--timeout", "0"], ["--timeout=2d"],
+                      ["--stop", "--wait"]):
+        done = run_as_nobody(SLUICE, "drain", *arguments)
+        assert done.returncode == 1 and done.stderr and not done.stdout, f"{arguments}: {done}"
+
+
+def check_drain_interrupted() -> None:
+    """Progress, a line per change; Ctrl-C ends the drain that was waited for."""
+    asked: list[dict[str, Any]] = []
+    with empty_runtime() as runtime, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(runtime / "control"))
+        listener.listen(8)
+        client = subprocess.Popen([SLUICE, "--runtime-dir", str(runtime), "drain", "--wait",
+                                   "--order", "5", "--timeout", "90s", "--prepare"],
+                                  stdout=subprocess.PIPE, text=True, env=plain_environment())
+        while client.poll() is None and len(asked) < 10:
+            connection, _ = listener.accept()
+            with connection:
+                asked.append(json.loads(connection.recv(4096)))
+                stop = asked[-1]["request"] == "drain-stop"
+                answer = drain_status("stopped" if stop else "running")
+                connection.sendall(json.dumps(answer).encode())
+            if len(asked) == 3:
+                client.send_signal(signal.SIGINT)
+            if stop:
+                break
+        text, _ = client.communicate(timeout=30)
+    assert client.returncode == 1, client.returncode
+    assert asked[0] == {"request": "drain", "order": 5, "timeout_ms": 90000, "prepare": True}
+    assert [request["request"] for request in asked[1:]] == [
+        "drain-status", "drain-status", "drain-stop"], asked
+    assert_narrow(text)
+    assert text.count("10 MiB of 500 MiB left, at most 2 passes, about 4 s") == 1, text
+    assert "\nstopped " in text, text
+
+
 # --- check ---------------------------------------------------------------------------------------
 
 def check_check() -> None:
@@ -284,7 +354,7 @@ def check_kick() -> None:
 def check_bad_answers() -> None:
     """A daemon that answers nonsense, nothing or too much: status 1 and a reason."""
     for answer in (b"", b"nonsense\n", b'{"version":1', b"[]", b"\0" * 100, b"x" * (5 << 20)):
-        for command in ("status", "hist", "explain", "map", "kick", "restore"):
+        for command in ("status", "hist", "explain", "map", "kick", "drain", "restore"):
             done = ask_counterfeit(answer, command)
             assert done.returncode == 1 and done.stderr, f"{command}, {answer[:20]!r}: {done}"
             document(ask_counterfeit(answer, "--json", command), 1)
@@ -876,6 +946,8 @@ def main() -> int:
         ("wrong usage", check_usage),
         ("check", check_check),
         ("kick, by a counterfeit daemon", check_kick),
+        ("drain, by a counterfeit daemon", check_drain),
+        ("drain, interrupted", check_drain_interrupted),
         ("answers that make no sense", check_bad_answers),
         ("a wide histogram", partial(with_daemon, check_wide_hist)),
         ("explain", partial(with_daemon, check_explain)),

@@ -456,7 +456,8 @@ def check_unprivileged() -> None:
         assert "PermissionError" in answer["raised"], answer
         daemon.socket_path.chmod(0o666)
         assert as_nobody(lambda: daemon.status()["pid"]) == daemon.pid
-        for request in ("kick", "restore"):
+        assert as_nobody(lambda: daemon.ask("drain-status"))["drain"] == "none"
+        for request in ("kick", "restore", "drain", "drain-stop"):
             answer = as_nobody(lambda request=request: daemon.ask(request))
             assert "root" in answer["error"], f"{request}: {answer}"
         assert "on request" not in daemon.log(), daemon.log()
@@ -468,6 +469,30 @@ def check_kick_refused() -> None:
         with Daemon(config(mode)) as daemon:
             answer = daemon.ask("kick")
             assert 'mode is not "control"' in answer["error"], answer
+            assert daemon.status()["tally"]["kicks"] == 0
+
+
+def check_drain_refused() -> None:
+    """Nor does it drain; and what is wrong with a request is said, whatever the mode."""
+    wrong = {"order": (-1, 16, 9.5, "9", None), "timeout_ms": (0, -1, 86400001, "1s", 2.5),
+             "prepare": (1, "yes", None)}
+    for mode in ("observe", "dry-run"):
+        with Daemon(config(mode)) as daemon:
+            def ask(**members: Any) -> dict[str, Any]:
+                line = json.dumps({"request": "drain", **members})
+                return json.loads(daemon.send(line.encode() + b"\n"))
+
+            assert 'mode is not "control"' in ask()["error"], ask()
+            assert 'mode is not "control"' in ask(timeout_ms=1, prepare=True)["error"]
+            for name, values in wrong.items():
+                for value in values:
+                    error = ask(**{name: value})["error"]
+                    assert f'"{name}"' in error, f"{name} {value}: {error}"
+            assert "order 3" in ask(order=3)["error"], ask(order=3)
+            assert daemon.ask("drain-status") == {"version": 1, "drain": "none"}
+            assert daemon.ask("drain-stop") == {"version": 1, "drain": "none"}
+            daemon.wait_ticks(1)
+            assert daemon.status()["decision"]["stage"] is None
             assert daemon.status()["tally"]["kicks"] == 0
 
 
@@ -592,6 +617,7 @@ def main() -> int:
         ("control socket: clients that never read", check_deaf_clients),
         ("control socket: unprivileged users", check_unprivileged),
         ("kick is refused while observing", check_kick_refused),
+        ("drain is refused while observing", check_drain_refused),
         ("reload with errors", check_reload_errors),
         ("reload", check_reload),
         ("memory and descriptors", check_size),

@@ -178,8 +178,8 @@ static inline void assert_same_state(const struct policy_state *a, const struct 
 }
 
 /* Decides twice, which must give the same and change nothing but the state. */
-static void decide(const struct snapshot *snap, uint64_t now_ns, struct policy_state *state,
-		   struct decision *decision)
+static inline void decide(const struct snapshot *snap, uint64_t now_ns, struct policy_state *state,
+			  struct decision *decision)
 {
 	const struct policy_input input = {
 		.snap = snap,
@@ -236,7 +236,7 @@ struct scenario {
 	struct step steps[16];
 };
 
-static void run(const struct scenario *scenario)
+static inline void run(const struct scenario *scenario)
 {
 	struct policy_state state = { 0 };
 

@@ -39,6 +39,8 @@ HOTPLUG_SLOTS = 8
 VIRTIO_MEM_MODULES = ("virtio_mem",)
 VIRTIO_MEM_PATH = "/machine/peripheral/virtio-mem"
 
+LOW_MIB = 2048  # what QEMU's q35 has below its hole
+
 RUN_TIMEOUT = 60.0
 BOOT_TIMEOUT = 180.0
 STOP_TIMEOUT = 20.0
@@ -228,6 +230,12 @@ class Guest:
     def host_resident(self) -> int:
         """Bytes of the guest's memory (not of all of QEMU) that the host keeps in memory."""
         return self._require(self._memory).resident()
+
+    def host_resident_pages(self) -> list[bool]:
+        """For each page frame of the guest whether the host keeps it; of memory in one piece
+        from address 0, so for x86 guests without nodes, DIMMs or a hole below 4 GiB."""
+        assert not self._nodes and not self._dimms and self.memory_mib <= LOW_MIB
+        return self._require(self._memory).resident_pages()
 
     def host_minor_faults(self) -> int:
         """Minor page faults of QEMU, all threads, since it started."""

@@ -7,11 +7,15 @@ import ctypes
 import os
 import re
 import signal
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+PAGE = os.sysconf("SC_PAGE_SIZE")
+PAGEMAP_BYTES = 8
+PAGEMAP_KEPT = 3 << 62  # present or swapped, Documentation/admin-guide/mm/pagemap.rst
 MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+) *(.*)")
 # Number of the field in /proc/PID/stat, counted from the one after the program's name.
 STAT_MINFLT = 7
@@ -49,6 +53,20 @@ class GuestMemory:
         """Bytes of guest memory that the host keeps in memory (what it swapped out is not)."""
         present = list(mappings(self._pid))
         return sum(self._resident_in(present, start, end) for start, end in self.ranges)
+
+    def resident_pages(self) -> list[bool]:
+        """For each page of guest memory whether the host keeps it, in memory or swapped out.
+
+        In the order of the mappings' addresses: that is the guest's own for memory in one piece.
+        """
+        pages: list[bool] = []
+        with Path(f"/proc/{self._pid}/pagemap").open("rb") as pagemap:
+            for start, end in sorted(self.ranges):
+                pagemap.seek(start // PAGE * PAGEMAP_BYTES)
+                entries = array("Q")
+                entries.frombytes(pagemap.read((end - start) // PAGE * PAGEMAP_BYTES))
+                pages += [entry & PAGEMAP_KEPT != 0 for entry in entries]
+        return pages
 
     def _resident_in(self, present: Iterable[Mapping], start: int, end: int) -> int:
         inside = [m for m in present if m.start < end and m.end > start]
