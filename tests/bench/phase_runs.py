@@ -52,11 +52,11 @@ class Scale:
         def scaled(number: float) -> int:
             return max(round(number * factor), 1)
 
-        return cls(scaled(0.4 * memory_mib) if factor < 1 else round(0.4 * memory_mib), scaled(25),
-                   scaled(100), scaled(20), 42 * factor)
+        return cls(round(0.4 * memory_mib * min(factor, 1)), scaled(25), scaled(100), scaled(20),
+                   42 * factor)
 
     def seconds(self) -> float:
-        """A run, roughly."""
+        """A run, roughly, by emulation."""
         return (10 + self.warm_mib / 130 + (self.warm_jobs + 2 * self.burst_jobs) * 0.09
                 + self.settle_jobs * SETTLE_JOB_SECONDS + self.idle_seconds)
 

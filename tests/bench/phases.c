@@ -53,7 +53,7 @@
 #define FILE_ORDERS  9	/* below 2 MiB */
 #define SMALL_ORDERS 6
 
-#define FREED_PERCENT	60 /* of the pieces of the heap, at the end of a burst */
+#define FREED_PERCENT	50 /* of the pieces of the heap, at the end of a burst */
 #define REMOVED_PERCENT 75 /* of the files that are left then */
 
 #define SETTLE_PAUSE_NS 200000000L
@@ -329,7 +329,7 @@ static int burst(struct load *load, unsigned int jobs, unsigned int freed_percen
 
 static int step_warm(struct load *load, unsigned long mib, unsigned long jobs)
 {
-	struct piece piece;
+	struct piece piece = { 0 };
 	int rc;
 
 	rc = piece_map(&piece, mib * MIB, false);

@@ -125,9 +125,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--kernel", default=KERNEL, help="of the guests; default %(default)s")
     parser.add_argument("--memory", type=int, default=MEMORY_MIB, metavar="MIB",
                         help="of each guest; default %(default)s")
-    parser.add_argument("--strategies", type=str.split, default=[], metavar="'NAME...'",
-                        help="those alone; default: all that the daemon knows, and kernel2, "
-                             "static0")
+    parser.add_argument("--strategies", type=lambda text: text.split(","), default=[],
+                        metavar="NAME,...",
+                        help="these alone; default: all that the daemon knows, kernel2, static0")
     parser.add_argument("--phases-scale", type=float, default=1.0, metavar="X",
                         help="work and pauses times this; less than 1 for a trial only")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6),
