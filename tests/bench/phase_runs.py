@@ -16,7 +16,7 @@ from typing import Any
 import sampling
 from guest import BUILD, MIB, Guest
 from kernels import Kernel
-from matrix import BLOCK_ORDER, ORDER, Sluice, parse_buddyinfo
+from matrix import BLOCK_ORDER, ORDER, Sluice, order_knob, parse_buddyinfo
 from phase_names import BASELINE, CONTROL, STATIC_0
 from sampling import GIB, Sample, Sampler
 from tap import Skip
@@ -188,6 +188,8 @@ def run_guest(kernel: Kernel, entry: Entry, scale: Scale, memory_mib: int,
             told, cpu = sluice.status()["tally"], daemon_cpu(guest, daemon)
             with Sampler(guest.qemu_pid, guest.host_resident) as sampler:
                 found = run_phases(load, guest, sampler, scale)
+            if entry.order is not None and order_knob(guest) != entry.order:
+                raise RuntimeError(f"order {order_knob(guest)} at the end, not {entry.order}")
             found["daemon_cpu_s"] = daemon_cpu(guest, daemon) - cpu
             tally = sluice.status()["tally"]
             found |= {name: tally[name] - told[name] for name in ("releases", "kicks", "ticks")}

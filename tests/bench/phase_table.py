@@ -37,12 +37,13 @@ def of_bursts(key: str) -> Figure:
 
 
 def spread(values: Sequence[float], digits: int, signed: bool = False) -> str:
-    """Median and extremes."""
+    """Median and extremes; one value is neither."""
     if not values:
         return NOTHING
     sign = "+" if signed else ""
-    middle, low, high = statistics.median(values), min(values), max(values)
-    return f"{middle:{sign}.{digits}f} ({low:{sign}.{digits}f}..{high:{sign}.{digits}f})"
+    middle, low, high = (f"{value:{sign}.{digits}f}"
+                         for value in (statistics.median(values), min(values), max(values)))
+    return middle if len(values) == 1 else f"{middle} ({low}..{high})"
 
 
 def values_of(rounds: Iterable[Round], name: str, take: Figure) -> list[float]:

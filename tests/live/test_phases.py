@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from sampling import GIB, Sample, Sampler  # noqa: E402
 from tap import Skip, Tap  # noqa: E402
 
 LOAD_SECONDS = 60
+WAIT_SECONDS = 30
 
 
 def require(program: str) -> Path:
@@ -51,25 +53,30 @@ def check_integral() -> None:
     assert found["host_seconds"] == 4 and abs(found["others_cpu"] - 0.5) < 1e-9, found
 
 
+def wait_until(reached: Callable[[], bool]) -> None:
+    """Work until then; this machine may be busy with something else."""
+    end = time.monotonic() + WAIT_SECONDS
+    while not reached():
+        assert time.monotonic() < end, f"not reached in {WAIT_SECONDS} s"
+
+
 def check_sampler() -> str:
     """It looks by itself and when told, and does not hide what goes wrong."""
     with Sampler(os.getpid(), lambda: GIB, 0.01) as sampler:
-        first = sampler.take()
-        end = time.monotonic() + 0.3
-        while time.monotonic() < end:
-            bytearray(1 << 20)
-        last = sampler.take()
+        first, start = sampler.take(), time.process_time()
+        wait_until(lambda: len(sampler.samples) > 5 and time.process_time() - start > 0.2)
+        used, last = time.process_time() - start, sampler.take()
     found = sampling.phase(sampler.samples, first, last)
-    assert len(sampler.samples) > 5, sampler.samples
-    assert 0.05 < found["cpu_s"] <= 1.1 * found["host_seconds"], found
+    assert used - 0.01 <= found["cpu_s"] <= found["host_seconds"] * 2, f"{found}, used {used}"
     assert abs(found["gib_s"] - found["host_seconds"]) < 1e-6, found
 
     def gone() -> int:
         raise FileNotFoundError("/proc/0/smaps")
 
+    threads = threading.active_count()
     try:
         with Sampler(os.getpid(), gone, 0.01):
-            time.sleep(0.1)
+            wait_until(lambda: threading.active_count() == threads)
     except FileNotFoundError:
         return f"{len(sampler.samples)} looks"
     raise AssertionError("an error of the sampler was lost")
@@ -103,8 +110,8 @@ def check_tables() -> None:
     # a round without a baseline is worth nothing for ratios
     runs.append(run("ladder", 3, 1000, 1000))
     text = phase_table.tables(runs)
-    assert row(text, "static0", 0)[1:5] == ["3", "40.0 (20.0..80.0)"] * 1 + \
-        ["40.0 (20.0..80.0)", "100 (100..100)"], text
+    assert row(text, "static0", 0)[1:5] == ["3", "40.0 (20.0..80.0)", "40.0 (20.0..80.0)",
+                                            "100 (100..100)"], text
     assert row(text, "ladder", 0)[4] == "75 (75..75)" and row(text, "ladder", 0)[1] == "4", text
     assert row(text, "static0", 1)[1] == "+20.0 (+20.0..+20.0)", text
     assert row(text, "ladder", 1)[1:4] == ["+1.0 (+1.0..+1.0)"] * 3, text
@@ -119,7 +126,7 @@ def check_notes() -> None:
             run("burst", 0, 40, 10, complaints=["warning: x"], kernel="6.1")]
     runs[1]["whole"] = {**runs[1]["whole"], "others_cpu": 0.7}
     text = phase_table.tables(runs)
-    assert "burst 1 +2.0 (+2.0..+2.0), on average 2.0 off" in text, text
+    assert "burst 1 +2.0, on average 2.0 off" in text, text
     assert "up to 0.7 CPUs" in text and "complained: burst: warning: x" in text, text
     assert text.count("| strategy | runs |") == 2 and row(text, "burst", 1)[1] == "–", text
 
