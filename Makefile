@@ -7,6 +7,7 @@
 # make install   into $(DESTDIR)$(prefix)
 # make check     every test; make demo shows it working in a real guest
 # make bench-observe  measures what watching costs
+# make bench-phases   compares the strategies in guests, in about an hour
 # make deps      installs the Debian packages that all this needs (as root)
 #
 # V=1 shows the commands.
@@ -56,7 +57,7 @@ objects     = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all static install check bench-observe demo deps clean format docs unit live vm lint FORCE
+.PHONY: all static install check bench-observe bench-phases demo deps clean format docs unit live vm lint FORCE
 
 all: $(B)/sluiced $(B)/sluice docs
 
@@ -109,6 +110,7 @@ $(B)/static/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
 $(B)/static/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
 $(B)/static/workload: $(call objects,tests/vm/workload.c)
 $(B)/static/agree: $(call objects,tests/vm/agree.c)
+$(B)/static/phases: $(call objects,tests/bench/phases.c)
 $(B)/static/stale: $(call objects,tests/vm/stale.c) $(B)/libsluice.a
 $(B)/static/%:
 	$(call say,LD,$@)
@@ -169,6 +171,12 @@ bench-observe:
 	$(Q)sh tests/deps.sh bench
 	$(Q)$(MAKE) --no-print-directory $(B)/sluiced $(B)/bench/loops $(B)/bench/programs
 	$(Q)python3 tests/bench/observe.py $(BENCH)
+
+# what strategies return and cost; BENCH="--rounds 10", see docs/phases.md
+bench-phases:
+	$(Q)sh tests/deps.sh
+	$(Q)$(MAKE) --no-print-directory static $(B)/static/phases
+	$(Q)python3 tests/bench/phases.py $(BENCH)
 
 $(B)/bench/%: $(B)/obj/tests/bench/%.o $(B)/libsluice.a
 	$(call say,LD,$@)

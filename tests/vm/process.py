@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import re
@@ -19,6 +20,7 @@ PAGEMAP_KEPT = 3 << 62  # present or swapped, Documentation/admin-guide/mm/pagem
 MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+) *(.*)")
 # Number of the field in /proc/PID/stat, counted from the one after the program's name.
 STAT_MINFLT = 7
+STAT_STIME = 12
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,21 @@ def mappings(pid: int) -> Iterator[Mapping]:
 
 def minor_faults(pid: int) -> int:
     """Minor page faults of all threads since the process started."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[STAT_MINFLT])
+    return int(_stat(pid)[STAT_MINFLT])
+
+
+def system_seconds(pid: int) -> float:
+    """Of the CPU time of all threads, what the kernel took; by the kernel's own ticks."""
+    return int(_stat(pid)[STAT_STIME]) / os.sysconf("SC_CLK_TCK")
+
+
+def thread_seconds(pid: int) -> dict[int, float]:
+    """CPU time of each thread that has not ended; the first one's number is the process id."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[int(task.name)] = int((task / "schedstat").read_text().split()[0]) / 1e9
+    return found
 
 
 def die_with_parent() -> Callable[[], None]:
@@ -112,3 +127,7 @@ def die_with_parent() -> Callable[[], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return prepare
+
+
+def _stat(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
