@@ -107,9 +107,37 @@ int64_t config_extra_release(const struct config_extra *extra, unsigned int orde
 	return (int64_t)extra->release;
 }
 
+/* Whether the options in a scope whose names begin with @prefix have the same values. */
+static bool scope_equal(enum option_scope scope, const char *prefix, const void *a, const void *b);
+
+static bool elements_equal(const struct option *list, const void *a, const void *b)
+{
+	bool equal = option_nr(list, a) == option_nr(list, b);
+
+	for (unsigned int i = 0; equal && i < option_nr(list, a); i++)
+		equal = scope_equal(list->list->scope, "", option_const_element(list, a, i),
+				    option_const_element(list, b, i));
+	return equal;
+}
+
+static bool scope_equal(enum option_scope scope, const char *prefix, const void *a, const void *b)
+{
+	bool equal = true;
+
+	for (size_t i = 0; equal && i < OPTION_COUNT; i++) {
+		const struct option *option = &option_table[i];
+
+		if (option->scope != scope || strncmp(option->name, prefix, strlen(prefix)) != 0)
+			continue;
+		if (option->type == OPTION_LIST)
+			equal = elements_equal(option, a, b);
+		else if (option_is_value(option))
+			equal = option_equal(option, a, b);
+	}
+	return equal;
+}
+
 bool config_actuators_differ(const struct config *a, const struct config *b)
 {
-	/* all of it was zeroed first, padding too: config_defaults(), option_append() */
-	return a->nr_extra != b->nr_extra || memcmp(a->extra, b->extra, sizeof(a->extra)) != 0 ||
-	       memcmp(&a->trigger, &b->trigger, sizeof(a->trigger)) != 0;
+	return !scope_equal(SCOPE_GENERAL, "actuators.", a, b);
 }

@@ -348,7 +348,14 @@ static void test_meaning(void **state)
 	assert_false(config_actuators_differ(&config, &other));
 	other.extra[0].rungs[2].value++;
 	assert_true(config_actuators_differ(&config, &other));
-	config_defaults(&other);
+	other = config;
+	other.extra[1].nr_rungs = 1;
+	assert_true(config_actuators_differ(&config, &other));
+	other = config;
+	other.trigger.bytes[0] = '1';
+	assert_true(config_actuators_differ(&config, &other));
+	other = config;
+	other.nr_extra--;
 	assert_true(config_actuators_differ(&config, &other));
 }
 
