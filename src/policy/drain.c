@@ -8,10 +8,11 @@
 #include "policy.h"
 #include "sluice/units.h"
 
-#define AGREEING_LOOKS 2
-#define LOOKS_PER_PASS 4
-#define SHORTEST_LOOK  (100 * NSEC_PER_MSEC)
-#define LONGEST_LOOK   NSEC_PER_SEC
+#define AGREEING_LOOKS	  2
+#define EXTENTS_PER_BATCH UINT64_C(512) /* page_reporting_cycle(): capacity * 16 */
+#define LOOKS_PER_PASS	  4
+#define SHORTEST_LOOK	  (100 * NSEC_PER_MSEC)
+#define LONGEST_LOOK	  NSEC_PER_SEC
 
 /* One look, in bytes, but for the passes. */
 struct seen {
@@ -31,8 +32,7 @@ struct seen {
  */
 static uint64_t list_passes(uint64_t unreported, uint64_t nr_free)
 {
-	const uint64_t batches =
-		(nr_free + REPORTING_CAPACITY * 16 - 1) / (REPORTING_CAPACITY * 16) + 1;
+	const uint64_t batches = (nr_free + EXTENTS_PER_BATCH - 1) / EXTENTS_PER_BATCH + 1;
 	const uint64_t per_pass = batches * REPORTING_CAPACITY;
 
 	return (unreported + per_pass - 1) / per_pass;
