@@ -31,6 +31,7 @@ enum strategy_id {
 	STRATEGY_CYCLE,
 	STRATEGY_BURST,
 	STRATEGY_SLEW,
+	STRATEGY_TRIM,
 };
 
 enum event_level {
@@ -97,6 +98,37 @@ struct config_slew {
 	int order;	    /* order to release at, or ORDER_* */
 };
 
+struct config_trim {
+	uint64_t min_idle; /* ns; page cache that was used since then stays */
+	int max_fraction;  /* percent of the page cache that may go in one min_idle */
+	uint64_t rate;	   /* bytes per second that may go */
+	uint64_t start;	   /* bytes of reportable memory at which releasing begins */
+	int order;	   /* order to release at, or ORDER_* */
+};
+
+enum compact_scope {
+	COMPACT_OFF,
+	COMPACT_NODE, /* the node that gains most */
+	COMPACT_ALL,  /* all nodes at once */
+};
+
+/* Making memory free and contiguous before it is reported. */
+struct config_prepare {
+	bool enabled;
+	enum compact_scope compact;
+	bool reclaim;
+	uint64_t interval;	 /* ns between two preparations */
+	uint64_t bytes_per_hour; /* that may be reclaimed */
+	uint64_t time_per_hour;	 /* ns that reclaim and compaction may take */
+	int swappiness;		 /* 0: page cache only */
+	uint64_t floor;		 /* bytes of available memory, and of page cache, that stay */
+	int min_blocks;		 /* pageblocks that a compaction has to complete */
+	/* brakes of all that reclaims, the strategy "trim" too */
+	int pressure;	  /* percent of the time that some task waited for memory (PSI) */
+	int refaults;	  /* percent of what was reclaimed that is read again */
+	uint64_t backoff; /* ns without reclaim or compaction after a brake */
+};
+
 /* What may veto a release, whatever the strategy. 0 switches a guard off. */
 struct config_guards {
 	int pressure;	     /* percent of the time that some task waited for memory (PSI) */
@@ -126,6 +158,8 @@ struct config {
 	struct config_cycle cycle;
 	struct config_burst burst;
 	struct config_slew slew;
+	struct config_trim trim;
+	struct config_prepare prepare;
 	struct config_guards guards;
 	struct config_zone zones[CONFIG_MAX_ZONES];
 	unsigned int nr_zones;

@@ -12,8 +12,10 @@
 #include "sluice/knobs.h"
 #include "sluice/observe.h"
 #include "sluice/policy.h"
+#include "sluice/prepare.h"
 #include "sluice/pressure.h"
 #include "sluice/reporting.h"
+#include "sluice/shape.h"
 
 #define RUNTIME_DEFAULT "/run/sluice"
 
@@ -34,6 +36,21 @@ struct tally {
 struct churn_totals {
 	uint64_t age; /* guards.churn_age that they were counted with */
 	uint64_t reported, reused;
+};
+
+/* Preparation; the counts are since the start of the daemon. */
+struct preparer {
+	bool probed;
+	struct reclaimer reclaimer;
+	bool has_shape;
+	struct shape shape; /* of the last tick */
+	struct prepare_state state;
+	struct prepared last; /* what the last tick did */
+	char reason[256];     /* of the last decision */
+	char trouble[384];    /* last error of a step, to log each once */
+	uint64_t reclaims, compactions, drains, failures;
+	uint64_t reclaimed_bytes, blocks;
+	uint64_t wall_ns, cpu_ns, longest_ns; /* longest: of one step, in which all else waits */
 };
 
 struct daemon {
@@ -68,6 +85,7 @@ struct daemon {
 	struct activity activity; /* between the last two ticks */
 	char unmeasured[384];	  /* why the load is unknown, to log it once */
 	struct policy_state policy;
+	struct preparer preparer;
 	struct decision decision;
 	uint64_t decision_ns;
 	char trouble[384]; /* last error of an actuation, to log each once */
@@ -84,7 +102,14 @@ void daemon_reload(struct daemon *daemon);
 /* measure.c: the guest's load between two ticks, into daemon->activity. */
 void daemon_measure(struct daemon *daemon, uint64_t now);
 
-/* act.c: the only place that writes to the kernel. */
+/*
+ * prepare.c: makes memory free and contiguous, as the policy says. The first looks at
+ * what that needs to know, before the decision; the second acts, after it.
+ */
+void daemon_look_at_shape(struct daemon *daemon);
+void daemon_prepare(struct daemon *daemon, uint64_t now, const struct decision *decision);
+
+/* act.c: the only place that writes knobs. */
 int act_begin(struct daemon *daemon, struct errmsg *err);
 void act(struct daemon *daemon, const struct decision *decision);
 int act_kick(struct daemon *daemon, struct errmsg *err);

@@ -217,6 +217,8 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 		.snap = &daemon->snap,
 		.config = &daemon->config,
 		.activity = daemon->activity,
+		.shape = daemon->preparer.has_shape ? &daemon->preparer.shape : NULL,
+		.prepared = daemon->preparer.last,
 		.now_ns = now,
 		.pass_delay = daemon->reporting.delay_ns,
 		.acting = daemon->config.mode == MODE_CONTROL,
@@ -281,8 +283,10 @@ void daemon_tick(struct daemon *daemon)
 	if (observe(daemon, now) < 0)
 		return;
 	daemon_measure(daemon, now);
+	daemon_look_at_shape(daemon);
 	decide(daemon, now, &decision);
 	log_decision(daemon, &decision);
+	daemon_prepare(daemon, now, &decision);
 	if (daemon->config.mode == MODE_CONTROL)
 		act(daemon, &decision);
 	if (decision.action == POLICY_RELEASE && daemon->decision.action != POLICY_RELEASE)
@@ -333,6 +337,7 @@ void daemon_reload(struct daemon *daemon)
 	free(errors);
 	keep_fixed(daemon, &loaded);
 	daemon->config = loaded;
+	daemon->preparer.probed = false;
 	log_set_level((enum log_level)loaded.log_level);
 	if (loaded.strategy != old.strategy || loaded.mode != old.mode)
 		daemon->policy = (struct policy_state){ 0 };

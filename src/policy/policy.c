@@ -60,6 +60,8 @@ static int lowest_order(const struct config *config)
 		return config->burst.floor;
 	case STRATEGY_SLEW:
 		return config->slew.order;
+	case STRATEGY_TRIM:
+		return config->trim.order;
 	case STRATEGY_KERNEL:
 		break;
 	}
@@ -190,7 +192,7 @@ void policy_decide(const struct policy_input *input, struct policy_state *policy
 					  struct decision *) = {
 		[STRATEGY_KERNEL] = strategy_kernel, [STRATEGY_THRESHOLD] = strategy_threshold,
 		[STRATEGY_CYCLE] = strategy_cycle,   [STRATEGY_BURST] = strategy_burst,
-		[STRATEGY_SLEW] = strategy_slew,
+		[STRATEGY_SLEW] = strategy_slew,     [STRATEGY_TRIM] = strategy_trim,
 	};
 
 	if (input->snap->source == SOURCE_BUDDYINFO && input->config->strategy != STRATEGY_KERNEL) {
