@@ -228,7 +228,7 @@ def build(step: Step) -> None:
     """Programs, documents, and what the guests get."""
     run_command(step, "build with gcc", "make", JOBS)
     run_command(step, "static build", "make", JOBS, "static", "build/static/workload",
-                "build/static/agree", "build/static/stale")
+                "build/static/agree", "build/static/cached", "build/static/stale")
     run_command(step, "build of the benchmark", "make", JOBS, "build/bench/loops",
                 "build/bench/programs")
 

@@ -109,7 +109,7 @@
 		.max = 16 * TIB,
 		.fallback = "256MiB",
 		.reloadable = true,
-		.summary = "memory that may be reclaimed in any hour",
+		.summary = "memory that may go in any hour",
 	},
 	{
 		.name = "prepare.time_per_hour",
@@ -118,7 +118,7 @@
 		.max = 3600 * NSEC_PER_SEC,
 		.fallback = "5s",
 		.reloadable = true,
-		.summary = "time that preparation may take in any hour",
+		.summary = "time that it may take in any hour",
 		.help = "Of CPU or by the clock, whichever is more. What a step takes is known "
 			"only when it is done: the last one may exceed it.",
 	},
