@@ -54,6 +54,7 @@ INSTALLED = {
     "etc/sluice/sluice.conf": 0o644,
 }
 CONFIG = "etc/sluice/sluice.conf"
+GROUP_PAGES = ("guards",)  # of options that belong to no strategy
 UNIT = "usr/local/lib/systemd/system/sluiced.service"
 
 
@@ -304,6 +305,9 @@ def check_strategies(top: Path) -> str:
         page = (REPOSITORY / "docs" / "strategies" / f"{name}.md").read_text()
         options = output(REPOSITORY / "build" / "gendoc", "options", name)
         assert options in page, f"docs/strategies/{name}.md lacks what gendoc makes:\n{options}"
+    for name in GROUP_PAGES:
+        options = output(REPOSITORY / "build" / "gendoc", "options", name)
+        assert options in (REPOSITORY / "docs" / f"{name}.md").read_text(), f"docs/{name}.md"
     return ", ".join(names)
 
 
@@ -335,7 +339,7 @@ def live(step: Step) -> None:
 
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
-    for program in ("matrix", "audit", "shapes"):
+    for program in ("matrix", "strategies", "audit", "shapes"):
         run_tap(step, program, sys.executable, f"tests/vm/{program}.py", timeout=VM_SECONDS)
     run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 

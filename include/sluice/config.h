@@ -32,6 +32,7 @@ enum strategy_id {
 	STRATEGY_BURST,
 	STRATEGY_SLEW,
 	STRATEGY_TRIM,
+	STRATEGY_LADDER,
 };
 
 enum event_level {
@@ -129,6 +130,18 @@ struct config_prepare {
 	uint64_t backoff; /* ns without reclaim or compaction after a brake */
 };
 
+struct config_ladder {
+	uint64_t busy;	    /* bytes allocated per second from which the guest is busy */
+	uint64_t quiet;	    /* below that it is quiet; below busy */
+	int cpu;	    /* percent of all CPUs' time below which it is quiet */
+	uint64_t settle;    /* ns without being busy until it settles */
+	uint64_t idle;	    /* ns of quiet until it is idle */
+	int idle_floor;	    /* lowest rung of an excursion, or ORDER_* */
+	uint64_t cost;	    /* ns of CPU time that 1 GiB returned for 1 s may cost */
+	uint64_t min_gain;  /* bytes that an excursion has to promise */
+	uint64_t excursion; /* ns that one may last */
+};
+
 /* What may veto a release, whatever the strategy. 0 switches a guard off. */
 struct config_guards {
 	int pressure;	     /* percent of the time that some task waited for memory (PSI) */
@@ -160,6 +173,7 @@ struct config {
 	struct config_slew slew;
 	struct config_trim trim;
 	struct config_prepare prepare;
+	struct config_ladder ladder;
 	struct config_guards guards;
 	struct config_zone zones[CONFIG_MAX_ZONES];
 	unsigned int nr_zones;

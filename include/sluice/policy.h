@@ -14,6 +14,7 @@
 #include "sluice/pressure.h"
 #include "sluice/shape.h"
 #include "sluice/snapshot.h"
+#include "sluice/topology.h"
 
 enum policy_action {
 	POLICY_LEAVE,	/* touch nothing */
@@ -36,6 +37,7 @@ struct decision {
 	uint64_t delay;	   /* ns for page_reporting_delay_ms; 0: leave it alone */
 	const char *stage; /* of a strategy that works in stages, static; else NULL */
 	struct eviction evict;
+	const char *guard; /* that vetoed what the strategy wanted, static; else NULL */
 	char reason[384];
 };
 
@@ -59,6 +61,8 @@ struct policy_input {
 	uint64_t now_ns;     /* CLOCK_MONOTONIC */
 	uint64_t pass_delay; /* ns from kick to pass: 2 s, or page_reporting_delay_ms */
 	bool acting;	     /* decisions are carried out, so progress can be expected */
+	bool hyperv;	     /* the host is Hyper-V: no order is raised during a pass */
+	bool poisoned;	     /* free pages hold what the host has to keep */
 };
 
 struct threshold_state {
@@ -133,9 +137,51 @@ struct trim_state {
 	uint64_t given_up;    /* bytes unreported when kicks brought nothing; 0: they did */
 };
 
+enum ladder_phase { LADDER_BUSY, LADDER_SETTLING, LADDER_IDLE };
+
+struct ladder_state {
+	bool started;
+	enum ladder_phase phase;
+	uint64_t busy_ns;	 /* last decision that saw the guest busy */
+	uint64_t quiet_ns;	 /* since when it is quiet */
+	uint64_t looked_ns;	 /* last look at all orders */
+	bool away;		 /* on a rung below pageblock order */
+	unsigned int rung;	 /* its order */
+	uint64_t away_ns;	 /* since when */
+	uint64_t reported;	 /* bytes at the last decision, at the order of the release */
+	uint64_t progress_ns;	 /* last growth of it, or last kick; 0: begins */
+	unsigned int kicks;	 /* without effect, since then */
+	unsigned int left_order; /* order of the last excursion, */
+	uint64_t left_reported;	 /* what was reported at it when it ended, bytes, */
+	uint64_t left_ns;	 /* and when; 0: none whose outcome is still to be seen */
+	double refault;		 /* share of what excursions reported that was soon taken again */
+	bool refault_known;
+};
+
+enum guard {
+	GUARD_NONE,
+	GUARD_PRESSURE,
+	GUARD_CHURN,
+	GUARD_ALLOC_RATE,
+	GUARD_RESERVE,
+	GUARD_LOCK_TIME,
+	GUARD_POISON,
+	GUARD_HYPERV,
+};
+
+struct guard_state {
+	enum guard last;     /* cause of the last veto that lasts beyond its cause */
+	uint64_t last_ns;    /* when the cause was last seen */
+	bool vetoed;	     /* the last decision was: no progress can be expected */
+	double reported;     /* bytes that became reported lately, fading with churn_age */
+	double reused;	     /* of these, allocated again */
+	uint64_t seen_bytes; /* reported at the last decision */
+	uint64_t pass_ns;    /* last sign of a pass: growth of that, or a kick */
+};
+
 /*
- * What a strategy remembers between decisions, each for itself; all zeroes at the
- * start and on a change of strategy.
+ * What strategies and guards remember between decisions, each for itself; all zeroes
+ * at the start and on a change of strategy.
  */
 struct policy_state {
 	struct threshold_state threshold;
@@ -143,11 +189,13 @@ struct policy_state {
 	struct burst_state burst;
 	struct slew_state slew;
 	struct trim_state trim;
+	struct ladder_state ladder;
+	struct guard_state guards;
 };
 
-/* Depth of the snapshot that decisions under @config need on this kernel. */
-enum scan_depth policy_depth(const struct config *config, unsigned int pageblock_order,
-			     unsigned int highest_order);
+/* Depth of the snapshot that the next decision, at @now_ns, needs on this kernel. */
+enum scan_depth policy_depth(const struct config *config, const struct policy_state *policy,
+			     const struct topology *topology, uint64_t now_ns);
 
 /* Age (ns) below which a zone's extents count as young. */
 uint64_t policy_min_age(const struct config *config, unsigned int node, const char *zone);
@@ -196,6 +244,12 @@ void prepare_decide(const struct policy_input *input, const struct decision *dec
  * is used in them finds room in blocks that stay partly used.
  */
 uint64_t prepare_completable(const struct node_shape *node, unsigned int pageblock_order);
+
+/*
+ * Time (ns) that a pass at @order spends walking lists below pageblock order with
+ * interrupts off (page_reporting_cycle() under zone->lock): an estimate.
+ */
+uint64_t policy_lock_time(const struct snapshot *snap, unsigned int order);
 
 const char *policy_action_name(enum policy_action action);
 

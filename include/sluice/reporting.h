@@ -32,8 +32,14 @@ struct reporting {
 	bool driver_bound;
 	bool feature_reporting; /* negotiated */
 	bool feature_poison;	/* negotiated: the host may have to keep reported pages */
-	bool has_order;		/* page_reporting_order: 5.14+ */
-	int64_t order;		/* its value; -1 before a driver registers, since 6.2 */
+	/*
+	 * With page_poison=1 free pages hold a pattern, that the host has to keep
+	 * (virtballoon_probe() in drivers/virtio/virtio_balloon.c tells it a value other than 0;
+	 * with init_on_free it is 0, and pages may be dropped).
+	 */
+	bool poisoned;
+	bool has_order; /* page_reporting_order: 5.14+ */
+	int64_t order;	/* its value; -1 before a driver registers, since 6.2 */
 	bool off_value; /* orders above the highest are taken and switch reporting off: until 6.1 */
 	bool has_delay; /* page_reporting_delay_ms: 7.3+ */
 	uint64_t delay_ns; /* from request to pass: the knob, or the kernel's constant */

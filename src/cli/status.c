@@ -132,6 +132,27 @@ static void print_preparation(const json_t *preparation)
 		    text(preparation, "reason"));
 }
 
+static double real(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+static void print_activity(const json_t *activity)
+{
+	char rate[UNITS_TEXT], reused[UNITS_TEXT], waited[48] = "no PSI";
+
+	if (!json_is_object(activity)) /* not before the second decision */
+		return;
+	if (json_is_number(json_object_get(activity, "psi_some")))
+		snprintf(waited, sizeof(waited), "waited for memory %.1f %%",
+			 real(activity, "psi_some") * 100);
+	print_field(stdout, "load",
+		    "%s/s allocated, CPU %.0f %%, %s, %s reused soon after a report",
+		    format_size(number(activity, "alloc_bytes_per_second"), rate),
+		    real(activity, "cpu") * 100, waited,
+		    format_size(number(activity, "reused_bytes"), reused));
+}
+
 static void print_map(const json_t *map)
 {
 	char bytes[UNITS_TEXT];
@@ -182,6 +203,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_reporting(status);
 		print_memory(json_object_get(status, "memory"));
 		print_decision(status);
+		print_activity(json_object_get(status, "activity"));
 		print_tally(status);
 		print_preparation(json_object_get(status, "preparation"));
 		print_map(json_object_get(status, "map"));

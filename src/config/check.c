@@ -121,13 +121,18 @@ static void check_duplicate(struct loading *loading, unsigned int i)
 	}
 }
 
-/* Names of orders are left to the running kernel: only it knows their numbers. */
+/*
+ * Names of orders are left to the running kernel: only it knows their numbers. A default
+ * gives way to the bounds.
+ */
 static void check_release_order(struct loading *loading, const char *name, int order)
 {
 	const struct config *config = &loading->config;
 	const int floor = config->order_floor, ceiling = config->order_ceiling;
 	const unsigned int line = given_general(loading, name).line;
 
+	if (!line)
+		return;
 	if (order >= 0 && floor >= 0 && order < floor)
 		report_add(loading->report, line, "%s: %d: at least order.floor, which is %d", name,
 			   order, floor);
@@ -148,6 +153,8 @@ static void check_orders(struct loading *loading)
 	check_release_order(loading, "cycle.order", config->cycle.order);
 	check_release_order(loading, "burst.floor", config->burst.floor);
 	check_release_order(loading, "slew.order", config->slew.order);
+	check_release_order(loading, "ladder.idle_floor", config->ladder.idle_floor);
+	check_release_order(loading, "trim.order", config->trim.order);
 }
 
 static void check_cycle(struct loading *loading)
@@ -170,10 +177,20 @@ static void check_cycle(struct loading *loading)
 			   cycle->high_water, cycle->low_water);
 }
 
+static void check_ladder(struct loading *loading)
+{
+	const struct config_ladder *ladder = &loading->config.ladder;
+	struct operand quiet = general_operand(loading, "ladder.quiet", ladder->quiet);
+	struct operand busy = general_operand(loading, "ladder.busy", ladder->busy);
+
+	check_sizes(loading, &quiet, &busy, !quiet.given.line);
+}
+
 void check_together(struct loading *loading)
 {
 	check_threshold(loading);
 	check_cycle(loading);
+	check_ladder(loading);
 	check_orders(loading);
 	for (unsigned int i = 0; i < loading->config.nr_zones; i++) {
 		check_zone(loading, i);

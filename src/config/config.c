@@ -17,7 +17,7 @@ void config_defaults(struct config *config)
 			continue;
 		if (option->type == OPTION_BOOL)
 			option_set_bool(option, !strcmp(option->fallback, "true"), config);
-		else if (option->type == OPTION_INT)
+		else if (option_fallback_is_number(option))
 			ok = option_set_int(option, strtol(option->fallback, NULL, 10), config);
 		else
 			ok = option_set_text(option, option->fallback, config);

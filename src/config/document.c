@@ -48,7 +48,7 @@ static const char *default_text(const struct option *option, char buf[32])
 		       option->type == OPTION_INT ? "any" :
 						    "general";
 	snprintf(buf, 32,
-		 option->type == OPTION_BOOL || option->type == OPTION_INT ? "%s" : "\"%s\"",
+		 option->type == OPTION_BOOL || option_fallback_is_number(option) ? "%s" : "\"%s\"",
 		 option->fallback);
 	return buf;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The options: whatever is said about one anywhere comes from its row here. */
 #include <assert.h>
+#include <ctype.h>
 #include <string.h>
 
 #include "sluice/log.h"
@@ -22,13 +23,10 @@ static const char *const mode_words[] = {
 };
 
 static const char *const strategy_words[] = {
-	[STRATEGY_KERNEL] = "kernel",
-	[STRATEGY_THRESHOLD] = "threshold",
-	[STRATEGY_CYCLE] = "cycle",
-	[STRATEGY_BURST] = "burst",
-	[STRATEGY_SLEW] = "slew",
-	[STRATEGY_TRIM] = "trim",
-	NULL,
+	[STRATEGY_KERNEL] = "kernel", [STRATEGY_THRESHOLD] = "threshold",
+	[STRATEGY_CYCLE] = "cycle",   [STRATEGY_BURST] = "burst",
+	[STRATEGY_SLEW] = "slew",     [STRATEGY_TRIM] = "trim",
+	[STRATEGY_LADDER] = "ladder", NULL,
 };
 
 static const char *const events_words[] = {
@@ -87,7 +85,8 @@ const struct option option_table[OPTION_COUNT] = {
 			"unreported; \"cycle\" works in batches of five stages; \"burst\" sweeps "
 			"all orders at once, from the highest down; \"slew\" gives back slowly and "
 			"stops at once when the guest takes memory; \"trim\" frees page cache "
-			"that was idle for long, and reports that.",
+			"that was idle for long, and reports that; \"ladder\" holds back while "
+			"the guest is busy and reports small pieces too while it is idle.",
 	},
 	{
 		.name = "interval",
@@ -171,7 +170,7 @@ const struct option option_table[OPTION_COUNT] = {
 			"kernel's own default (9, 2 MiB, on x86-64), \"highest\" the highest order "
 			"of its allocator (10 on most kernels). With pages of 64 KiB a pageblock "
 			"is 512 MiB, order 13, and the balloon's own default is 5: set "
-			"order.floor and threshold.order to 5 there.",
+			"threshold.order to 5 there.",
 	},
 	{
 		.name = "order.floor",
@@ -179,11 +178,12 @@ const struct option option_table[OPTION_COUNT] = {
 		.offset = AT(order_floor),
 		.max = MAX_ORDER,
 		.words = order_words,
-		.fallback = "pageblock",
+		.fallback = "0",
 		.reloadable = true,
 		.summary = "lowest order that sluiced writes",
-		.help = "Low orders report more memory, but the kernel then walks long lists with "
-			"interrupts off and the host loses huge pages.",
+		.help = "A bound for every strategy, whatever its own options say. Low orders "
+			"report more memory, but the kernel then walks long lists with interrupts "
+			"off and the host loses huge pages.",
 	},
 	{
 		.name = "order.ceiling",
@@ -230,6 +230,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.summary = "delay while memory is released",
 	},
 #include "table_strategies.h"
+#include "table_ladder.h"
 #include "table_guards.h"
 #include "table_prepare.h"
 	{
@@ -330,6 +331,12 @@ const char *option_leaf(const struct option *option)
 bool option_is_value(const struct option *option)
 {
 	return option->type != OPTION_GROUP && option->type != OPTION_ZONES;
+}
+
+bool option_fallback_is_number(const struct option *option)
+{
+	return option->type == OPTION_INT ||
+	       (option->type == OPTION_ORDER && isdigit((unsigned char)option->fallback[0]));
 }
 
 static const char *word_at(const char *const *words, unsigned int index)

@@ -47,7 +47,7 @@ struct option {
 };
 
 #define OPTION_SUMMARY 44 /* --help stays within 80 columns */
-#define OPTION_COUNT   71
+#define OPTION_COUNT   81
 extern const struct option option_table[OPTION_COUNT];
 
 /* Row for @name, or NULL. */
@@ -57,6 +57,8 @@ const struct option *option_find(enum option_scope scope, const char *name);
 bool option_is_at(const struct option *option, enum option_scope scope, const char *group);
 /* Name inside its group: "start". */
 const char *option_leaf(const struct option *option);
+/* Whether the default is written without quotes in the file. */
+bool option_fallback_is_number(const struct option *option);
 /* Neither a group nor a list. */
 bool option_is_value(const struct option *option);
 

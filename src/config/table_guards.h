@@ -14,7 +14,7 @@
 		.max = 100,
 		.fallback = "10",
 		.reloadable = true,
-		.summary = "percent of the time that tasks wait for memory",
+		.summary = "time that tasks wait for memory, percent",
 		.help = "\"some\" of /proc/pressure/memory, since the last decision.",
 	},
 	{
@@ -24,7 +24,7 @@
 		.max = 100,
 		.fallback = "50",
 		.reloadable = true,
-		.summary = "percent of reported memory that is soon reused",
+		.summary = "reported memory that is soon reused, percent",
 		.help = "Each reuse costs a fault on the host. Counted in pageblocks.",
 	},
 	{
@@ -58,7 +58,7 @@
 		.or_zero = true,
 		.fallback = "32MiB",
 		.reloadable = true,
-		.summary = "memory that has to be free above the low watermarks",
+		.summary = "memory to be free above the low watermarks",
 		.help = "While the host works on a request, up to 32 blocks are not free.",
 	},
 	{

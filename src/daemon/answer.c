@@ -42,21 +42,40 @@ static json_t *decision_json(const struct daemon *daemon)
 {
 	const struct decision *decision = &daemon->decision;
 
-	return json_pack(
-		"{s:s, s:i, s:b, s:s?, s:s, s:o}", "action", policy_action_name(decision->action),
-		"order", (int)decision->order, "kick", decision->kick, "stage", decision->stage,
-		"reason", decision->reason, "age_ms",
-		daemon->decision_ns ? number((daemon_now() - daemon->decision_ns) / NSEC_PER_MSEC) :
-				      json_null());
+	return json_pack("{s:s, s:i, s:b, s:s?, s:s?, s:s, s:o}", "action",
+			 policy_action_name(decision->action), "order", (int)decision->order,
+			 "kick", decision->kick, "stage", decision->stage, "guard", decision->guard,
+			 "reason", decision->reason, "age_ms",
+			 daemon->decision_ns ?
+				 number((daemon_now() - daemon->decision_ns) / NSEC_PER_MSEC) :
+				 json_null());
+}
+
+/* Rates per second, shares of the span; null before the second decision. */
+static json_t *activity_json(const struct activity *activity)
+{
+	if (!activity->span_ns)
+		return json_null();
+	return json_pack("{s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "span_ms",
+			 number(activity->span_ns / NSEC_PER_MSEC), "alloc_bytes_per_second",
+			 number(activity->alloc_rate), "cpu", activity->cpu, "psi_some",
+			 activity->has_psi ? json_real(activity->psi_some) : json_null(),
+			 "psi_full",
+			 activity->has_psi ? json_real(activity->psi_full) : json_null(),
+			 "refaults", number(activity->refaults), "swap_ins",
+			 number(activity->swap_ins), "alloc_stalls", number(activity->alloc_stalls),
+			 "compact_stalls", number(activity->compact_stalls), "reported_bytes",
+			 number(activity->reported), "reused_bytes", number(activity->reused));
 }
 
 static json_t *tally_json(const struct tally *tally)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ticks", number(tally->ticks),
-			 "releases", number(tally->releases), "kicks", number(tally->kicks),
-			 "reported_bytes", number(tally->reported_bytes), "scan_ns",
-			 number(tally->scan_ns), "wrong_blocks", number(tally->wrong_blocks),
-			 "not_free_blocks", number(tally->not_free_blocks));
+	return json_pack(
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "ticks", number(tally->ticks),
+		"vetoes", number(tally->vetoes), "warnings", number(tally->warnings), "releases",
+		number(tally->releases), "kicks", number(tally->kicks), "reported_bytes",
+		number(tally->reported_bytes), "scan_ns", number(tally->scan_ns), "wrong_blocks",
+		number(tally->wrong_blocks), "not_free_blocks", number(tally->not_free_blocks));
 }
 
 static json_t *preparation_json(const struct daemon *daemon)
@@ -206,6 +225,7 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "control", control_json(daemon));
 	add(status, "decision", decision_json(daemon));
 	add(status, "memory", daemon->have_snapshot ? memory_json(&daemon->snap) : json_null());
+	add(status, "activity", activity_json(&daemon->activity));
 	add(status, "tally", tally_json(&daemon->tally));
 	add(status, "preparation", preparation_json(daemon));
 	add(status, "map", map_totals_json(daemon));

@@ -26,6 +26,8 @@ struct tally {
 	uint64_t ticks;
 	uint64_t releases; /* decisions that began a release */
 	uint64_t kicks;
+	uint64_t vetoes;	 /* decisions that a guard made a hold */
+	uint64_t warnings;	 /* of memory pressure, by the kernel */
 	uint64_t reported_bytes; /* growth of what is reported, from scan to scan */
 	uint64_t scan_ns;	 /* time spent in scans */
 	/* pageblocks whose records scans found wrong; of these, believed wholly free */

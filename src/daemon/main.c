@@ -23,12 +23,17 @@
 #include "sluice/units.h"
 #include "sluice/version.h"
 
+/* One tenth of a window; a multiple of 2 s is what the kernel's own averages have. */
+#define PRESSURE_STALL_US  200000
+#define PRESSURE_WINDOW_US 2000000
+
 /* What the loop waits for; addresses of the members tell the events apart. */
 struct loop {
 	int epoll;
 	int signals;
 	int tick;
 	int watchdog; /* -1: none */
+	int pressure; /* -1: none */
 	bool stop;
 };
 
@@ -201,7 +206,7 @@ static int loop_open(struct loop *loop, struct errmsg *err)
 	sigset_t signals;
 	int rc;
 
-	*loop = (struct loop){ .signals = -1, .tick = -1, .watchdog = -1 };
+	*loop = (struct loop){ .signals = -1, .tick = -1, .watchdog = -1, .pressure = -1 };
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll < 0)
 		return errmsg_set(err, -errno, "event loop: %m");
@@ -226,7 +231,8 @@ static int loop_open(struct loop *loop, struct errmsg *err)
 
 static void loop_close(struct loop *loop)
 {
-	const int fds[] = { loop->watchdog, loop->tick, loop->signals, loop->epoll };
+	const int fds[] = { loop->pressure, loop->watchdog, loop->tick, loop->signals,
+			    loop->epoll };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -247,6 +253,33 @@ static void tick(struct daemon *daemon, struct loop *loop)
 	set_timer(loop->tick, daemon_next_tick(daemon), 0);
 	notify("STATUS=%s: %.300s", policy_action_name(daemon->decision.action),
 	       daemon->decision.reason);
+}
+
+/*
+ * Tasks wait for memory: the next decision comes at once. Until 6.4 a trigger needs
+ * CAP_SYS_RESOURCE, so it is opened once, before privileges are dropped; how much
+ * pressure is too much is the guard's to say.
+ */
+static void watch_pressure(struct daemon *daemon, struct loop *loop)
+{
+	struct epoll_event event = { .events = EPOLLPRI, .data.ptr = &loop->pressure };
+	struct errmsg err = { 0 };
+
+	loop->pressure =
+		pressure_trigger(daemon->root, PRESSURE_STALL_US, PRESSURE_WINDOW_US, &err);
+	if (loop->pressure < 0) {
+		log_info("no early warning of memory pressure: %s", err.text);
+		loop->pressure = -1;
+	} else if (epoll_ctl(loop->epoll, EPOLL_CTL_ADD, loop->pressure, &event)) {
+		log_warn("no early warning of memory pressure: %m");
+	}
+}
+
+/* At most one per window, so that pressure does not make decisions frequent. */
+static void warned(struct daemon *daemon, struct loop *loop)
+{
+	daemon->tally.warnings++;
+	tick(daemon, loop);
 }
 
 static void reload(struct daemon *daemon, struct loop *loop)
@@ -286,6 +319,8 @@ static void run(struct daemon *daemon, struct loop *loop)
 				take_signals(daemon, loop);
 			else if (ptr == &loop->tick)
 				tick(daemon, loop);
+			else if (ptr == &loop->pressure)
+				warned(daemon, loop);
 			else if (ptr == &loop->watchdog)
 				drain_timer(loop->watchdog), notify("WATCHDOG=1");
 			else
@@ -312,6 +347,8 @@ static int start(struct daemon *daemon, struct loop *loop, struct errmsg *err)
 	if (!rc)
 		rc = act_begin(daemon, err);
 	if (!rc)
+		watch_pressure(daemon, loop);
+	if (!rc)
 		rc = control_open(daemon->runtime_dir, loop->epoll, &daemon->control, err);
 	if (!rc)
 		rc = privileges_drop(observer_topology(daemon->observer)->kernel_version, err);
@@ -328,7 +365,7 @@ int main(int argc, char **argv)
 		.root = -1,
 		.lock = -1,
 	};
-	struct loop loop = { -1, -1, -1, -1, false };
+	struct loop loop = { -1, -1, -1, -1, -1, false };
 	struct errmsg err = { 0 };
 	int rc;
 

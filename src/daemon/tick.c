@@ -46,13 +46,6 @@ static void refresh_reporting(struct daemon *daemon)
 	}
 }
 
-static enum scan_depth usual_depth(const struct daemon *daemon)
-{
-	const struct topology *topology = observer_topology(daemon->observer);
-
-	return policy_depth(&daemon->config, topology->pageblock_order, topology->highest_order);
-}
-
 /* Full scans are audits of the map. */
 static bool audit_is_due(const struct daemon *daemon, uint64_t now)
 {
@@ -145,7 +138,8 @@ static void count_repairs(struct daemon *daemon)
 
 static int look(struct daemon *daemon, uint64_t now, struct errmsg *err)
 {
-	const enum scan_depth depth = usual_depth(daemon);
+	const enum scan_depth depth = policy_depth(&daemon->config, &daemon->policy,
+						   observer_topology(daemon->observer), now);
 	int rc;
 
 	if (audit_is_due(daemon, now))
@@ -222,6 +216,8 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 		.now_ns = now,
 		.pass_delay = daemon->reporting.delay_ns,
 		.acting = daemon->config.mode == MODE_CONTROL,
+		.hyperv = daemon->reporting.backend == BACKEND_HYPERV,
+		.poisoned = daemon->reporting.poisoned,
 	};
 
 	if (!decide_without_policy(daemon, decision))
@@ -254,7 +250,7 @@ static void log_decision(const struct daemon *daemon, const struct decision *dec
 	const struct decision *last = &daemon->decision;
 	const bool same = daemon->decision_ns && last->action == decision->action &&
 			  last->order == decision->order && last->stage == decision->stage &&
-			  !decision->kick;
+			  last->guard == decision->guard && !decision->kick;
 	char what[64];
 
 	describe(daemon, decision, what, sizeof(what));
@@ -291,6 +287,8 @@ void daemon_tick(struct daemon *daemon)
 		act(daemon, &decision);
 	if (decision.action == POLICY_RELEASE && daemon->decision.action != POLICY_RELEASE)
 		daemon->tally.releases++;
+	if (decision.guard)
+		daemon->tally.vetoes++;
 	daemon->decision = decision;
 	daemon->decision_ns = now;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "sluice/file.h"
@@ -31,6 +32,25 @@ static bool feature_bit(const char *features, unsigned int bit)
 	return strlen(features) > bit && features[bit] == '1'; /* bit 0 comes first */
 }
 
+/* Whether the kernel was started with page_poison switched on (kstrtobool(), lib/kstrtox.c). */
+static bool poisons(int root)
+{
+	static const char name[] = "page_poison=";
+	char text[4096], *word, *save = NULL;
+	bool on = false;
+
+	if (file_read(root, "proc/cmdline", text, sizeof(text), NULL) < 0)
+		return false;
+	for (word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
+		const char *value = word + sizeof(name) - 1;
+
+		if (!strncmp(word, name, sizeof(name) - 1)) /* the last one counts */
+			on = strchr("1yYtT", *value) ? *value != '\0' :
+						       !strncasecmp(value, "on", 2);
+	}
+	return on;
+}
+
 static bool read_balloon(int root, const char *device, struct reporting *reporting)
 {
 	char text[256], driver[96];
@@ -43,6 +63,7 @@ static bool read_balloon(int root, const char *device, struct reporting *reporti
 	snprintf(reporting->device, sizeof(reporting->device), "%s", device);
 	reporting->feature_reporting = feature_bit(text, BALLOON_F_REPORTING);
 	reporting->feature_poison = feature_bit(text, BALLOON_F_PAGE_POISON);
+	reporting->poisoned = reporting->feature_poison && poisons(root);
 	snprintf(driver, sizeof(driver), VIRTIO_DEVICES "/%.32s/driver", device);
 	reporting->driver_bound = file_exists(root, driver);
 	return true;

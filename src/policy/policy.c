@@ -62,18 +62,23 @@ static int lowest_order(const struct config *config)
 		return config->slew.order;
 	case STRATEGY_TRIM:
 		return config->trim.order;
+	case STRATEGY_LADDER:
+		return config->ladder.idle_floor;
 	case STRATEGY_KERNEL:
 		break;
 	}
 	return ORDER_PAGEBLOCK;
 }
 
-enum scan_depth policy_depth(const struct config *config, unsigned int pageblock_order,
-			     unsigned int highest_order)
+enum scan_depth policy_depth(const struct config *config, const struct policy_state *policy,
+			     const struct topology *topology, uint64_t now_ns)
 {
+	if (config->strategy == STRATEGY_LADDER &&
+	    !ladder_needs_all(&policy->ladder, topology, now_ns))
+		return SCAN_HEADS;
 	if (config->strategy != STRATEGY_KERNEL &&
-	    release_order(config, lowest_order(config), pageblock_order, highest_order) <
-		    pageblock_order)
+	    release_order(config, lowest_order(config), topology->pageblock_order,
+			  topology->highest_order) < topology->pageblock_order)
 		return SCAN_FULL;
 	return SCAN_HEADS;
 }
@@ -192,8 +197,10 @@ void policy_decide(const struct policy_input *input, struct policy_state *policy
 					  struct decision *) = {
 		[STRATEGY_KERNEL] = strategy_kernel, [STRATEGY_THRESHOLD] = strategy_threshold,
 		[STRATEGY_CYCLE] = strategy_cycle,   [STRATEGY_BURST] = strategy_burst,
-		[STRATEGY_SLEW] = strategy_slew,     [STRATEGY_TRIM] = strategy_trim,
+		[STRATEGY_SLEW] = strategy_slew,     [STRATEGY_LADDER] = strategy_ladder,
+		[STRATEGY_TRIM] = strategy_trim,
 	};
+	struct policy_input seen = *input;
 
 	if (input->snap->source == SOURCE_BUDDYINFO && input->config->strategy != STRATEGY_KERNEL) {
 		*decision = (struct decision){ .action = POLICY_LEAVE };
@@ -202,7 +209,15 @@ void policy_decide(const struct policy_input *input, struct policy_state *policy
 				"reported");
 		return;
 	}
-	strategies[input->config->strategy](input, policy, decision);
+	if (input->config->strategy == STRATEGY_KERNEL) {
+		strategy_kernel(input, policy, decision);
+		return;
+	}
+	guards_follow(input, &policy->guards);
+	/* behind a veto no progress can be expected, and its absence means nothing */
+	seen.acting = input->acting && !policy->guards.vetoed;
+	strategies[input->config->strategy](&seen, policy, decision);
+	guards_check(input, &policy->guards, decision);
 }
 
 const char *policy_action_name(enum policy_action action)

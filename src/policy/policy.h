@@ -46,6 +46,14 @@ bool policy_brake(const struct policy_input *input, uint64_t reclaimed, struct b
 		  char why[BRAKE_WHY]);
 /* Whether so little memory is available that nothing may be done to it; then @why says so. */
 bool policy_short_of_memory(const struct policy_input *input, char why[BRAKE_WHY]);
+/* Share of what was reported lately that was soon reused, 0 to 1. */
+double policy_churn(const struct guard_state *guards);
+
+/* Before each decision: what happened since the last one. */
+void guards_follow(const struct policy_input *input, struct guard_state *guards);
+/* Behind each decision: a veto replaces it. */
+void guards_check(const struct policy_input *input, struct guard_state *guards,
+		  struct decision *decision);
 
 void strategy_kernel(const struct policy_input *input, struct policy_state *policy,
 		     struct decision *decision);
@@ -59,5 +67,10 @@ void strategy_slew(const struct policy_input *input, struct policy_state *policy
 		   struct decision *decision);
 void strategy_trim(const struct policy_input *input, struct policy_state *policy,
 		   struct decision *decision);
+void strategy_ladder(const struct policy_input *input, struct policy_state *policy,
+		     struct decision *decision);
+/* Whether the ladder's next decision needs to see all orders. */
+bool ladder_needs_all(const struct ladder_state *state, const struct topology *topology,
+		      uint64_t now_ns);
 
 #endif

@@ -12,9 +12,10 @@
 /* What a decision is made from, apart from the counts. */
 static struct given {
 	struct config config;
-	struct snapshot snap; /* zones without counts, gates open */
+	struct snapshot snap;	  /* zones without counts, gates open */
+	struct activity activity; /* unknown, unless a step says something of it */
 	uint64_t pass_delay;
-	bool acting;
+	bool acting, hyperv, poisoned;
 } given;
 
 /*
@@ -34,7 +35,7 @@ static void reset(void)
 			.strategy = STRATEGY_THRESHOLD,
 			.interval = 2 * NSEC_PER_SEC,
 			.kick = true,
-			.order_floor = ORDER_PAGEBLOCK,
+			.order_floor = 0,
 			.order_ceiling = ORDER_OFF,
 			.threshold = {
 				.start = 32 * MIB,
@@ -65,6 +66,19 @@ static void reset(void)
 	}
 }
 
+/* Depth of the next scan under given.config, at the start. */
+static inline enum scan_depth depth_of(unsigned int pageblock_order, unsigned int highest_order)
+{
+	static const struct policy_state policy;
+	const struct topology topology = {
+		.page_size = 4096,
+		.pageblock_order = pageblock_order,
+		.highest_order = highest_order,
+	};
+
+	return policy_depth(&given.config, &policy, &topology, 1);
+}
+
 static inline struct config_zone *add_zone(const char *zone, int node)
 {
 	struct config_zone *entry = &given.config.zones[given.config.nr_zones++];
@@ -76,13 +90,46 @@ static inline struct config_zone *add_zone(const char *zone, int node)
 }
 
 /*
+ * "{rate 64, cpu 20, psi 5, reported 40, reused 30}": the activity of the last second,
+ * in MiB and percent; what is not named is 0. Returns what follows.
+ */
+static const char *see_activity(const char *text)
+{
+	struct activity *activity = &given.activity;
+	unsigned int value;
+	char name[16];
+	int used;
+
+	if (*text != '{')
+		return text;
+	*activity = (struct activity){ .span_ns = NSEC_PER_SEC, .has_psi = true };
+	for (text++; *text != '}'; text += strspn(text, ", ")) {
+		assert_int_equal(sscanf(text, "%15[a-z] %u%n", name, &value, &used), 2);
+		text += used;
+		if (!strcmp(name, "rate"))
+			activity->alloc_rate = value * MIB;
+		else if (!strcmp(name, "cpu"))
+			activity->cpu = value / 100.0;
+		else if (!strcmp(name, "psi"))
+			activity->psi_some = value / 100.0;
+		else if (!strcmp(name, "reported"))
+			activity->reported = value * MIB;
+		else if (!strcmp(name, "reused"))
+			activity->reused = value * MIB;
+		else
+			fail_msg("activity \"%s\"", name);
+	}
+	return text + 1 + strspn(text + 1, " ");
+}
+
+/*
  * Counts as text: "DMA32 16, 1:Normal@10 8/2/1, DMA! 3" is 16 free extents of
  * pageblock order in DMA32 of node 0; 8 of order 10 in Normal of node 1, 2 of them
- * reported and 1 young; and 3 in DMA, whose gate is shut.
- */
+ * reported and 1 young; and 3 in DMA, whose gate is shut. */
 static void see(struct snapshot *snap, const char *text)
 {
 	*snap = given.snap;
+	text = see_activity(text);
 	while (*text) {
 		unsigned int node = 0, order = snap->pageblock_order, i;
 		struct order_count count = { 0 };
@@ -108,6 +155,9 @@ static void see(struct snapshot *snap, const char *text)
 				break;
 		assert_true(i < snap->nr_zones && order < SLUICE_MAX_ORDERS);
 		snap->zones[i].orders[order] = count;
+		snap->zones[i].info.nr_free[order] = count.free;
+		if (order < snap->pageblock_order)
+			snap->depth = SCAN_FULL;
 		if (shut)
 			snap->zones[i].info.free_pages = 0;
 	}
@@ -136,7 +186,10 @@ static void decide(const struct snapshot *snap, uint64_t now_ns, struct policy_s
 		.config = &given.config,
 		.now_ns = now_ns,
 		.pass_delay = given.pass_delay,
+		.activity = given.activity,
 		.acting = given.acting,
+		.hyperv = given.hyperv,
+		.poisoned = given.poisoned,
 	};
 	struct policy_input input_before;
 	struct snapshot snap_before;

@@ -26,7 +26,7 @@
 #define TOP_NAMES                                                                              \
 	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
 	"delay, "                                                                              \
-	"threshold, cycle, burst, slew, zones"
+	"threshold, cycle, burst, slew, ladder, guards, zones"
 #define MUTATIONS 6000
 
 static char file_path[] = "/tmp/sluice-config-XXXXXX";
@@ -127,9 +127,10 @@ static void test_words(void **state)
 		{ "strategy = \"cycle\";", NULL },
 		{ "strategy = \"burst\";", NULL },
 		{ "strategy = \"slew\";", NULL },
-		{ "strategy = \"ladder\";",
-		  "1: strategy: \"ladder\": one of \"kernel\", \"threshold\", \"cycle\", "
-		  "\"burst\", \"slew\"" },
+		{ "strategy = \"ladder\";", NULL },
+		{ "strategy = \"leiter\";",
+		  "1: strategy: \"leiter\": one of \"kernel\", \"threshold\", \"cycle\", "
+		  "\"burst\", \"slew\", \"ladder\"" },
 		{ "events = \"off\";", NULL },
 		{ "events = \"lists\";", NULL },
 		{ "events = \"all\";", NULL },
@@ -267,6 +268,14 @@ static void test_numbers(void **state)
 		{ "cycle = { order = ", "cycle.order", "-1", "0", "15", "16", order, false },
 		{ "burst = { floor = ", "burst.floor", "-1", "0", "15", "16", order, false },
 		{ "slew = { order = ", "slew.order", "-1", "0", "15", "16", order, false },
+		{ "ladder = { idle_floor = ", "ladder.idle_floor", "-1", "0", "15", "16", order,
+		  false },
+		{ "ladder = { cpu = ", "ladder.cpu", "0", "1", "101", "102", NUMBER "1 to 101",
+		  false },
+		{ "guards = { pressure = ", "guards.pressure", "-1", "0", "100", "101",
+		  NUMBER "0 to 100", false },
+		{ "guards = { churn = ", "guards.churn", "-1", "0", "100", "101", NUMBER "0 to 100",
+		  false },
 		{ "cycle = { high_water = ", "cycle.high_water", "0", "1", "1048576", "1048577",
 		  NUMBER "1 to 1048576", false },
 		{ "cycle = { low_water = ", "cycle.low_water", "-1", "0", "31", "1048577",
@@ -325,6 +334,12 @@ static void test_together(void **state)
 		  "1: burst.floor: 5: at most order.ceiling, which is 4" },
 		{ "slew = { order = 3; }; order = { floor = 4; };",
 		  "1: slew.order: 3: at least order.floor, which is 4" },
+		{ "ladder = { idle_floor = 3; }; order = { floor = 4; };",
+		  "1: ladder.idle_floor: 3: at least order.floor, which is 4" },
+		{ "ladder = { quiet = \"64MiB\"; };",
+		  "1: ladder.quiet: \"64MiB\": a size below ladder.busy, which is 64MiB" },
+		{ "ladder = { busy = \"16MiB\"; };",
+		  "1: ladder.busy: \"16MiB\": a size above ladder.quiet, which is 16MiB" },
 		{ "cycle = { low_water = 31; };", NULL },
 		{ "cycle = { low_water = 32; };",
 		  "1: cycle.low_water: 32: a number below cycle.high_water, which is 32" },
@@ -649,7 +664,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.max_drift, 16 * MIB);
 	assert_int_equal(config.events, EVENTS_LISTS);
 	assert_true(config.kick);
-	assert_int_equal(config.order_floor, ORDER_PAGEBLOCK);
+	assert_int_equal(config.order_floor, 0);
 	assert_int_equal(config.order_ceiling, ORDER_OFF);
 	assert_int_equal(config.delay_hold, 0);
 	assert_int_equal(config.delay_release, 0);

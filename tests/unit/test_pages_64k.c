@@ -219,8 +219,8 @@ static void test_release(void **state)
 
 	(void)state;
 	config_defaults(&config);
-	config.threshold.order = config.order_floor = LIMIT;
-	assert_int_equal(policy_depth(&config, PAGEBLOCK, NR_ORDERS - 1), SCAN_FULL);
+	config.threshold.order = LIMIT;
+	assert_int_equal(policy_depth(&config, &policy, observer_topology(observer), 1), SCAN_FULL);
 	take(observer, SCAN_FULL, &snap);
 	decide(&config, &snap, &policy, &decision);
 	assert_int_equal(decision.action, POLICY_RELEASE);
@@ -260,7 +260,7 @@ static void test_pageblock_order(void **state)
 
 	(void)state;
 	config_defaults(&config);
-	assert_int_equal(policy_depth(&config, PAGEBLOCK, NR_ORDERS - 1), SCAN_HEADS);
+	assert_int_equal(policy_depth(&config, &policy, observer_topology(observer), 1), SCAN_HEADS);
 	take(observer, SCAN_HEADS, &snap);
 	decide(&config, &snap, &policy, &decision);
 	assert_int_equal(decision.action, POLICY_HOLD);

@@ -522,11 +522,11 @@ static void test_orders(void **state)
 		decide(&snap, NSEC_PER_SEC, &policy, &decision);
 		if (decision.action != POLICY_RELEASE || decision.order != row->release)
 			fail_msg("row %zu: release at %u", i, decision.order);
-		if (policy_depth(&given.config, row->pageblock, row->highest) != row->depth)
+		if (depth_of(row->pageblock, row->highest) != row->depth)
 			fail_msg("row %zu: depth", i);
 		/* the baseline needs no more than heads */
 		given.config.strategy = STRATEGY_KERNEL;
-		assert_int_equal(policy_depth(&given.config, row->pageblock, row->highest),
+		assert_int_equal(depth_of(row->pageblock, row->highest),
 				 SCAN_HEADS);
 	}
 }

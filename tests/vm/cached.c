@@ -19,7 +19,7 @@ static const char usage[] = "usage: cached FILE hold\n"
 			    "       cached FILE read START_MIB SIZE_MIB\n"
 			    "       cached FILE reread START_MIB SIZE_MIB\n"
 			    "       cached FILE count START_MIB SIZE_MIB\n"
-			    "\"hold\" and \"reread\", ten times a second, last until a signal.\n";
+			    "\"hold\" and \"reread\", twice a second, last until a signal.\n";
 
 static int complain(const char *what)
 {
@@ -44,7 +44,7 @@ static int reread(int fd, unsigned long start, unsigned long size)
 	for (;;) {
 		if (read_part(fd, start, size))
 			return EXIT_FAILURE;
-		poll(NULL, 0, 100);
+		poll(NULL, 0, 500);
 	}
 }
 

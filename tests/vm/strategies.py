@@ -33,6 +33,7 @@ MIB = 1024 * 1024
 FREED_MIB = 250  # in extents of pageblock order, that every kernel can be made to hold back
 DONE_SECONDS = 120.0
 CYCLE = ["idle", "fill", "report", "settle", "drain"]
+SMALL_MIB = 200  # in extents of 16 KiB and less
 GIVE_MIB = 4  # per second
 LARGEST_PASS_MIB = 256  # (ceil(n / 512) + 1) * 32 extents of order 10, n below 512
 SLEW_SECONDS = 15.0
@@ -139,6 +140,57 @@ def check_slew(guest: Guest) -> str:
     return f"{given / MIB:.0f} MiB in {SLEW_SECONDS:g} s, then: {decision['reason']}"
 
 
+def check_ladder(guest: Guest) -> str:
+    """Busy: held. Idle: small pieces are reported in an excursion, and the order goes back up."""
+    text = config("ladder", 'settle = "2s"; idle = "3s"; cpu = 101; busy = "40MiB";')
+    with Sluice(guest, text) as sluice:
+        pid = guest.spawn(f"workload fragment {SMALL_MIB} --keep-every 8", "/tmp/fragment")
+        guest.wait_for(lambda: "fragmented" in guest.check("cat /tmp/fragment"), 120,
+                       what="fragmented memory")
+        resident = guest.host_resident()
+        guest.wait_for(lambda: "excursion to order" in sluice.log(), DONE_SECONDS,
+                       what="an excursion")
+        guest.wait_for(lambda: resident - guest.host_resident() > SMALL_MIB * MIB // 2,
+                       DONE_SECONDS, what="small pieces at the host")
+        guest.wait_for(lambda: order_knob(guest) == 9, DONE_SECONDS, what="the order to go back up")
+        returned = resident - guest.host_resident()
+        excursions = re.findall(r"excursion to order \d+: [^;\n]*", sluice.log())
+        busy = guest.spawn("workload churn 100 60", "/tmp/churn")
+        guest.wait_for(lambda: sluice.status()["decision"]["stage"] == "busy", 30, what="busy")
+        assert sluice.status()["decision"]["action"] == "hold", sluice.status()["decision"]
+        assert order_knob(guest) > 9, "not held while the guest is busy"
+        guest.stop(busy)
+        guest.wait_for(lambda: sluice.status()["decision"]["stage"] == "idle", 60, what="idle")
+        guest.stop(pid)
+    assert order_knob(guest) == 9, "not given back"
+    return f"{returned / MIB:.0f} of {SMALL_MIB} MiB returned; {excursions[0]}"
+
+
+def check_guards(guest: Guest) -> str:
+    """Tasks that wait for memory veto a release, with an early warning, and are gone again."""
+    # Without memory, a cgroup that is over its high limit is made to wait.
+    guest.check("mkdir -p /tmp/cgroup && mount -t cgroup2 none /tmp/cgroup && "
+                "echo +memory > /tmp/cgroup/cgroup.subtree_control && mkdir /tmp/cgroup/tight && "
+                "echo 16M > /tmp/cgroup/tight/memory.high")
+    text = config("threshold", 'start = "4KiB"; stop = 0; min_age = 0; cooldown = 0;',
+                  'guards = { pressure = 5; dwell = "3s"; };')
+    with Sluice(guest, text) as sluice:
+        pid = guest.spawn("sh -c 'echo 0 > /tmp/cgroup/tight/cgroup.procs; "
+                          "exec workload fill 100'", "/tmp/tight")
+        guest.wait_for(lambda: "guard pressure: tasks waited" in sluice.log(), DONE_SECONDS,
+                       what="a veto")
+        warnings = sluice.status()["tally"]["warnings"]
+        vetoes = sluice.status()["tally"]["vetoes"]
+        guest.stop(pid, "KILL")  # it would be at it for minutes
+        guest.wait_for(lambda: sluice.status()["decision"]["guard"] is None, DONE_SECONDS,
+                       what="the end of the veto")
+        reason = re.search(r"guard pressure: tasks waited[^\n]*", sluice.log())
+    guest.check("rmdir /tmp/cgroup/tight && umount /tmp/cgroup")
+    assert reason and vetoes >= 1
+    assert warnings >= 1, "no early warning by the kernel"
+    return f"{reason[0]}; {vetoes} vetoes, {warnings} warnings"
+
+
 def check_switch(guest: Guest) -> str:
     """A reload with another strategy begins anew, and none of the old one is left."""
     with Sluice(guest, config("cycle", 'cooldown = "10min";')) as sluice:
@@ -160,6 +212,8 @@ def run_kernel(tap: Tap, kernel: Kernel) -> None:
         "kernel touches nothing": check_kernel, "cycle goes through its stages": check_cycle,
         "burst sweeps from high to low": check_burst,
         "slew gives slowly and stops at once": check_slew,
+        "ladder follows the phases": check_ladder,
+        "pressure vetoes a release": check_guards,
         "a switch begins anew": check_switch}
     with Guest(kernel, memory_mib=matrix.MEMORY_MIB, files=matrix.files()) as guest:
         for what, check in checks.items():
