@@ -31,8 +31,8 @@ enum strategy_id {
 	STRATEGY_CYCLE,
 	STRATEGY_BURST,
 	STRATEGY_SLEW,
-	STRATEGY_TRIM,
 	STRATEGY_LADDER,
+	STRATEGY_TRIM,
 };
 
 enum event_level {

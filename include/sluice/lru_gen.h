@@ -28,11 +28,34 @@ struct lru_list {
 	/* the oldest generation that holds any; no such: the youngest */
 	uint64_t oldest;
 	uint64_t oldest_pages;
-	uint64_t oldest_idle_ns; /* since the next younger generation was begun */
+	/* since the next younger generation was begun, and since it was first the oldest */
+	uint64_t oldest_idle_ns;
 };
+
+/*
+ * Since when which generation is the oldest of its list. When the kernel evicts one, it
+ * moves what was read often enough to the next and forgets how often: to go on with
+ * that one at once would take what is hot.
+ */
+#define LRU_WATCHED 128
+struct lru_watch {
+	unsigned int nr;
+	struct {
+		uint64_t memcg;
+		unsigned int node;
+		uint64_t oldest;
+		uint64_t since_ns; /* CLOCK_MONOTONIC */
+	} lists[LRU_WATCHED];
+};
+
+/* Whether the kernel keeps its lists by generation, visible or not. */
+bool lru_gen_enabled(int root);
 
 /* 0; -EOPNOTSUPP with the reason if the multi-gen LRU is off or debugfs does not show it. */
 int lru_gen_probe(int root, struct errmsg *err);
+
+/* Follows all lists; those beyond LRU_WATCHED, the smallest, don't become idle. */
+void lru_watch(struct lru_watch *watch, struct lru_list *lists, unsigned int nr, uint64_t now_ns);
 
 /*
  * All lists, in memory that the caller frees; errors as lru_gen_probe(), -EINVAL for

@@ -45,6 +45,7 @@ struct decision {
 struct prepared {
 	uint64_t asked;	    /* bytes that were to be reclaimed */
 	uint64_t reclaimed; /* bytes */
+	bool scarce;	    /* the kernel found less than it was asked for */
 	bool compacted;
 	int node;	 /* that was compacted, or -1: all */
 	uint64_t blocks; /* pageblocks that became free as a whole by it */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "sluice/errmsg.h"
+#include "sluice/lru_gen.h"
 #include "sluice/topology.h"
 
 /* What a step took of the caller. */
@@ -44,10 +45,11 @@ void reclaim_probe(int root, const struct topology *topology, struct reclaimer *
 
 struct reclaim_request {
 	uint64_t bytes;
-	int swappiness;	      /* 0: page cache only */
-	uint64_t min_idle_ns; /* of RECLAIM_LRU_GEN: leave younger generations alone */
-	uint64_t leave;	      /* bytes of it to leave in each list, the youngest */
-	uint64_t budget_ns;   /* no further write is begun after that time */
+	int swappiness;		 /* 0: page cache only */
+	uint64_t min_idle_ns;	 /* of RECLAIM_LRU_GEN: leave younger generations alone */
+	struct lru_watch *watch; /* of shape_read(); NULL: go by generations alone */
+	uint64_t leave;		 /* bytes of it to leave in each list, the youngest */
+	uint64_t budget_ns;	 /* no further write is begun after that time */
 };
 
 /*
@@ -59,6 +61,7 @@ struct reclaim_request {
  * none is left. *done and *effort are always written.
  */
 #define RECLAIM_CHUNK ((uint64_t)16 * 1024 * 1024)
+#define RECLAIM_LEAST ((uint64_t)256 * 1024) /* no write for less */
 int reclaim(int root, const struct topology *topology, struct reclaimer *reclaimer,
 	    const struct reclaim_request *request, uint64_t *done, struct effort *effort,
 	    struct errmsg *err);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "sluice/errmsg.h"
+#include "sluice/lru_gen.h"
 #include "sluice/snapshot.h"
 #include "sluice/topology.h"
 #include "sluice/view.h"
@@ -26,6 +27,8 @@ struct cache_shape {
 	 */
 	bool has_ages;
 	uint64_t old;
+	/* There are generations but they can't be read: "inactive" holds what is hot, too. */
+	bool hidden;
 };
 
 /* Of all zones of a node. */
@@ -46,11 +49,11 @@ struct shape {
 
 /*
  * Reads memory and page cache below @root; nodes are left at none. @min_idle_ns: the
- * age that cache.old asks for. -errno if /proc/meminfo or /proc/vmstat can't be read
+ * age that cache.old asks for, with @watch from look to look. -errno if /proc/meminfo or /proc/vmstat can't be read
  * or lack what is needed; *ret is written on success only.
  */
-int shape_read(int root, uint64_t page_size, uint64_t min_idle_ns, struct shape *ret,
-	       struct errmsg *err);
+int shape_read(int root, uint64_t page_size, uint64_t min_idle_ns, struct lru_watch *watch,
+	       uint64_t now_ns, struct shape *ret, struct errmsg *err);
 
 /* Adds the nodes, from a map and a snapshot of about the same time. */
 void shape_add_nodes(const struct blockmap *map, const struct topology *topology,

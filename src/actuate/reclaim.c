@@ -186,6 +186,8 @@ static int evict_generation(int root, const struct topology *topology,
 	rc = lru_gen_read(root, &lists, &nr, err);
 	if (rc)
 		return rc;
+	if (request->watch)
+		lru_watch(request->watch, lists, nr, effort_clock(CLOCK_MONOTONIC));
 	list = fullest(lists, nr, request, request->leave / page_size, &pages);
 	if (list) {
 		if (pages > bytes / page_size)
@@ -242,6 +244,17 @@ static int reclaim_once(int root, const struct topology *topology,
 			  reclaimer->why);
 }
 
+/*
+ * Other methods than by generation go on until each list of a pass is done, and were seen
+ * to take up to twice of what they are asked for: half of it is asked for at a time.
+ */
+static uint64_t next_write(const struct reclaimer *reclaimer, uint64_t left)
+{
+	const uint64_t bytes = reclaimer->method == RECLAIM_LRU_GEN ? left : left / 2;
+
+	return bytes < RECLAIM_CHUNK ? bytes : RECLAIM_CHUNK;
+}
+
 int reclaim(int root, const struct topology *topology, struct reclaimer *reclaimer,
 	    const struct reclaim_request *request, uint64_t *done, struct effort *effort,
 	    struct errmsg *err)
@@ -252,10 +265,11 @@ int reclaim(int root, const struct topology *topology, struct reclaimer *reclaim
 
 	*done = 0;
 	while (!rc && *done < request->bytes) {
-		const uint64_t left = request->bytes - *done, had = *done;
+		const uint64_t bytes = next_write(reclaimer, request->bytes - *done), had = *done;
 
-		rc = reclaim_once(root, topology, reclaimer, request,
-				  left < RECLAIM_CHUNK ? left : RECLAIM_CHUNK, err);
+		if (bytes < RECLAIM_LEAST)
+			break;
+		rc = reclaim_once(root, topology, reclaimer, request, bytes, err);
 		*done = (stolen(root) - before) * topology->page_size;
 		if (rc && !is_passing(rc) && reclaimer->method != RECLAIM_NONE) {
 			add_reason(reclaimer, err->text);

@@ -231,8 +231,8 @@ const struct option option_table[OPTION_COUNT] = {
 	},
 #include "table_strategies.h"
 #include "table_ladder.h"
-#include "table_guards.h"
 #include "table_prepare.h"
+#include "table_guards.h"
 	{
 		.name = "zones",
 		.type = OPTION_ZONES,

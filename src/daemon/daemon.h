@@ -46,6 +46,7 @@ struct preparer {
 	struct reclaimer reclaimer;
 	bool has_shape;
 	struct shape shape; /* of the last tick */
+	struct lru_watch watch;
 	struct prepare_state state;
 	struct prepared last; /* what the last tick did */
 	char reason[256];     /* of the last decision */
@@ -108,7 +109,7 @@ void daemon_measure(struct daemon *daemon, uint64_t now);
  * prepare.c: makes memory free and contiguous, as the policy says. The first looks at
  * what that needs to know, before the decision; the second acts, after it.
  */
-void daemon_look_at_shape(struct daemon *daemon);
+void daemon_look_at_shape(struct daemon *daemon, uint64_t now);
 void daemon_prepare(struct daemon *daemon, uint64_t now, const struct decision *decision);
 
 /* act.c: the only place that writes knobs. */

@@ -49,7 +49,7 @@ static void probe(struct daemon *daemon)
 	log_method(&preparer->reclaimer);
 }
 
-void daemon_look_at_shape(struct daemon *daemon)
+void daemon_look_at_shape(struct daemon *daemon, uint64_t now)
 {
 	struct preparer *preparer = &daemon->preparer;
 	const struct topology *topology = observer_topology(daemon->observer);
@@ -59,7 +59,8 @@ void daemon_look_at_shape(struct daemon *daemon)
 	preparer->has_shape = false;
 	if (!trims(&daemon->config) && !daemon->config.prepare.enabled)
 		return;
-	if (shape_read(daemon->root, topology->page_size, min_idle, &preparer->shape, &err) < 0) {
+	if (shape_read(daemon->root, topology->page_size, min_idle, &preparer->watch, now,
+		       &preparer->shape, &err) < 0) {
 		complain(preparer, "preparation", &err);
 		return;
 	}
@@ -97,6 +98,7 @@ static void do_reclaim(struct daemon *daemon, const struct reclaim_request *requ
 	preparer->reclaimed_bytes += done;
 	preparer->last.asked += request->bytes;
 	preparer->last.reclaimed += done;
+	preparer->last.scarce |= rc == -EAGAIN;
 	if (preparer->reclaimer.method != before)
 		log_method(&preparer->reclaimer);
 	log_at(level, "reclaimed %s of %s by %s in %s%s%s", format_size(done, done_text),
@@ -193,6 +195,7 @@ static void evict(struct daemon *daemon, const struct eviction *eviction)
 	const struct reclaim_request request = {
 		.bytes = eviction->bytes,
 		.min_idle_ns = eviction->min_idle,
+		.watch = &daemon->preparer.watch,
 		.leave = eviction->leave,
 		.budget_ns = EVICT_BUDGET,
 	};

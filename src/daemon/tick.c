@@ -279,7 +279,7 @@ void daemon_tick(struct daemon *daemon)
 	if (observe(daemon, now) < 0)
 		return;
 	daemon_measure(daemon, now);
-	daemon_look_at_shape(daemon);
+	daemon_look_at_shape(daemon, now);
 	decide(daemon, now, &decision);
 	log_decision(daemon, &decision);
 	daemon_prepare(daemon, now, &decision);

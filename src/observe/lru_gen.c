@@ -13,14 +13,20 @@
 #define LISTS_BYTES	((size_t)4 * 1024 * 1024) /* 4 lines per control group and node */
 #define MIN_GENERATIONS 2 /* MIN_NR_GENS, include/linux/mmzone.h: the youngest, never evicted */
 
-int lru_gen_probe(int root, struct errmsg *err)
+bool lru_gen_enabled(int root)
 {
 	char text[32];
 	unsigned int enabled;
 
-	if (file_read_line(root, LRU_GEN_ENABLED, text, sizeof(text), NULL) < 0)
+	return file_read_line(root, LRU_GEN_ENABLED, text, sizeof(text), NULL) >= 0 &&
+	       sscanf(text, "%x", &enabled) == 1 && enabled & 1;
+}
+
+int lru_gen_probe(int root, struct errmsg *err)
+{
+	if (!file_exists(root, LRU_GEN_ENABLED))
 		return errmsg_set(err, -EOPNOTSUPP, "no multi-gen LRU in this kernel");
-	if (sscanf(text, "%x", &enabled) != 1 || !(enabled & 1))
+	if (!lru_gen_enabled(root))
 		return errmsg_set(err, -EOPNOTSUPP,
 				  "the multi-gen LRU is off (/" LRU_GEN_ENABLED ")");
 	if (!file_exists(root, LRU_GEN_LISTS))
@@ -90,6 +96,46 @@ static int parse_line(struct parser *parser, const char *line)
 		return -EINVAL;
 	add_generation(&parser->lists[parser->nr - 1], number, age_ms * NSEC_PER_MSEC, file);
 	return 0;
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const struct lru_list *left = a, *right = b;
+
+	return left->pages < right->pages ? 1 : left->pages > right->pages ? -1 : 0;
+}
+
+/* When the generation became the oldest of its list, as far as @watch knows. */
+static uint64_t oldest_since(const struct lru_watch *watch, const struct lru_list *list,
+			     uint64_t now_ns)
+{
+	for (unsigned int i = 0; i < watch->nr; i++)
+		if (watch->lists[i].memcg == list->memcg && watch->lists[i].node == list->node)
+			return watch->lists[i].oldest == list->oldest ? watch->lists[i].since_ns :
+									now_ns;
+	return now_ns;
+}
+
+void lru_watch(struct lru_watch *watch, struct lru_list *lists, unsigned int nr, uint64_t now_ns)
+{
+	struct lru_watch now = { .nr = nr < LRU_WATCHED ? nr : LRU_WATCHED };
+
+	if (nr)
+		qsort(lists, nr, sizeof(*lists), by_size);
+	for (unsigned int i = 0; i < nr; i++) {
+		struct lru_list *list = &lists[i];
+		const uint64_t since = oldest_since(watch, list, now_ns);
+
+		if (i < now.nr) {
+			now.lists[i].memcg = list->memcg;
+			now.lists[i].node = list->node;
+			now.lists[i].oldest = list->oldest;
+			now.lists[i].since_ns = since;
+		}
+		if (list->oldest_idle_ns > now_ns - since)
+			list->oldest_idle_ns = now_ns - since;
+	}
+	*watch = now;
 }
 
 int lru_gen_read(int root, struct lru_list **ret, unsigned int *nr, struct errmsg *err)

@@ -90,22 +90,26 @@ static int read_flows(int root, uint64_t page_size, struct shape *shape, struct 
 			   err);
 }
 
-static void read_ages(int root, uint64_t page_size, uint64_t min_idle_ns, struct cache_shape *cache)
+static void read_ages(int root, uint64_t page_size, uint64_t min_idle_ns, struct lru_watch *watch,
+		      uint64_t now_ns, struct cache_shape *cache)
 {
 	struct lru_list *lists;
 	unsigned int nr;
 
-	if (lru_gen_read(root, &lists, &nr, NULL) < 0)
+	if (lru_gen_read(root, &lists, &nr, NULL) < 0) {
+		cache->hidden = lru_gen_enabled(root);
 		return;
+	}
 	cache->has_ages = true;
+	lru_watch(watch, lists, nr, now_ns);
 	for (unsigned int i = 0; i < nr; i++)
 		if (lru_list_evictable(&lists[i]) && lists[i].oldest_idle_ns >= min_idle_ns)
 			cache->old += lists[i].oldest_pages * page_size;
 	free(lists);
 }
 
-int shape_read(int root, uint64_t page_size, uint64_t min_idle_ns, struct shape *ret,
-	       struct errmsg *err)
+int shape_read(int root, uint64_t page_size, uint64_t min_idle_ns, struct lru_watch *watch,
+	       uint64_t now_ns, struct shape *ret, struct errmsg *err)
 {
 	struct shape shape = { 0 };
 	int rc;
@@ -115,7 +119,7 @@ int shape_read(int root, uint64_t page_size, uint64_t min_idle_ns, struct shape 
 		rc = read_flows(root, page_size, &shape, err);
 	if (rc)
 		return rc;
-	read_ages(root, page_size, min_idle_ns, &shape.cache);
+	read_ages(root, page_size, min_idle_ns, watch, now_ns, &shape.cache);
 	*ret = shape;
 	return 0;
 }

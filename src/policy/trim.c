@@ -9,7 +9,9 @@
  * and eviction begins at its end: what is beyond the amount that came in within min_idle
  * has been there for longer. The classic lists move to "active" what is read twice, so
  * that it is not met there at all. The generations of the multi-gen LRU tell besides
- * since when no mapping used them.
+ * since when no mapping used them; but they hold what is read all the time as well, which
+ * only the kernel tells apart, when it evicts: a generation is left alone for min_idle
+ * after the one before it went. Generations that can't be read are not touched.
  */
 #include "policy.h"
 
@@ -138,6 +140,12 @@ static struct eviction evict(const struct policy_input *input, struct trim_state
 			 format_duration(state->rest_ns - input->now_ns, text));
 		return (struct eviction){ 0 };
 	}
+	if (cache->hidden) {
+		snprintf(why, size,
+			 "the multi-gen LRU does not show its generations, and so not what is "
+			 "hot: mount debugfs");
+		return (struct eviction){ 0 };
+	}
 	if (!then) {
 		snprintf(why, size, "the page cache has to be watched for %s first", min_idle);
 		return (struct eviction){ 0 };
@@ -152,6 +160,9 @@ static struct eviction evict(const struct policy_input *input, struct trim_state
 		};
 	}
 	bytes = smaller(bytes, rate_allows(input, state));
+	/* by other means the kernel takes up to twice of what it is asked for */
+	if (!cache->has_ages)
+		bytes = smaller(bytes, idle / 2);
 	snprintf(why, size, "%s of %s idle for %s %s", format_size(bytes, text),
 		 format_size(idle, other), min_idle,
 		 cache->has_ages ? "by generation" : "by order of arrival");
@@ -165,7 +176,7 @@ static void settle(const struct policy_input *input, struct trim_state *state)
 
 	state->window_gone += prepared->reclaimed;
 	/* the rest of it is in use, or protected: asking again at once only costs time */
-	if (prepared->asked && prepared->reclaimed < prepared->asked / 2)
+	if (prepared->scarce && prepared->reclaimed < prepared->asked / 2)
 		state->rest_ns = input->now_ns + input->config->trim.min_idle / 2;
 }
 

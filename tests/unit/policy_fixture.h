@@ -236,7 +236,7 @@ struct scenario {
 	struct step steps[16];
 };
 
-static void run(const struct scenario *scenario)
+static inline void run(const struct scenario *scenario)
 {
 	struct policy_state state = { 0 };
 

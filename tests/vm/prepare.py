@@ -37,7 +37,6 @@ LONG = 240.0
 IDLE_SECONDS = 8
 DEBUGFS = "/sys/kernel/debug"
 LRU_GEN = "/sys/kernel/mm/lru_gen/enabled"
-CHUNK_MIB = 16
 
 
 def config(strategy: str, options: str, prepare: str) -> str:
@@ -165,6 +164,17 @@ def watch_hot_and_cold(guest: Guest) -> int:
     return least
 
 
+def check_hidden(guest: Guest) -> str:
+    """Generations that nobody can see: nothing tells what is hot, and nothing goes."""
+    with lru(guest, generations=True, debugfs=False), opened(guest):
+        guest.check(f"cached {DISK} read 0 {COLD_MIB}", timeout=120)
+        with Sluice(guest, trim_config("2s")) as sluice:
+            guest.wait_for(lambda: "mount debugfs" in sluice.log(), 60, what="a reason")
+            wait_ticks(guest, sluice, 10)
+            assert cached(guest, 0, COLD_MIB) == COLD_MIB
+            return str(sluice.status()["decision"]["reason"])
+
+
 def check_no_method(guest: Guest) -> str:
     """Without any way to reclaim the daemon says so, and goes on."""
     with opened(guest):
@@ -237,14 +247,12 @@ def check_quotas(guest: Guest) -> str:
         guest.check(f"cached {DISK} read 0 {COLD_MIB}", timeout=120)
         before = counters(guest, "pgsteal_file")["pgsteal_file"]
         with Sluice(guest, text) as sluice:
-            guest.wait_for(lambda: preparation(sluice)["quota_bytes"] < 2 * MIB, 120,
+            guest.wait_for(lambda: preparation(sluice)["quota_bytes"] < 4 * MIB, 120,
                            what="a used-up quota")
-            steps = preparation(sluice)
             wait_ticks(guest, sluice, 10)
-            assert preparation(sluice)["reclaims"] == steps["reclaims"], "reclaimed on"
+            steps = preparation(sluice)
             stolen = (counters(guest, "pgsteal_file")["pgsteal_file"] - before) * 4096 // MIB
-            # the kernel works in batches: the last write may bring about twice what it asks
-            assert quota - 2 <= stolen <= quota + 2 * CHUNK_MIB, f"{stolen} MiB"
+            assert quota - 8 <= stolen <= quota + 1, f"{stolen} MiB"
             sluice.reload(text.replace('bytes_per_hour = "48MiB"',
                                        'bytes_per_hour = "1GiB"; time_per_hour = "0"'))
             guest.wait_for(lambda: "time of this hour is used up" in preparation(sluice)["reason"],
@@ -304,8 +312,7 @@ def checks_of(name: str) -> dict[str, Callable[[Guest], str]]:
                                        debugfs=False),
         "trim by generation": partial(check_trim, method="lru_gen", generations=True,
                                       debugfs=True),
-        "trim, generations unseen": partial(check_trim, method=plain, generations=True,
-                                            debugfs=False),
+        "trim, generations unseen": check_hidden,
         "quotas hold": check_quotas, **common}
 
 
