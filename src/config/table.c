@@ -23,10 +23,14 @@ static const char *const mode_words[] = {
 };
 
 static const char *const strategy_words[] = {
-	[STRATEGY_KERNEL] = "kernel", [STRATEGY_THRESHOLD] = "threshold",
-	[STRATEGY_CYCLE] = "cycle",   [STRATEGY_BURST] = "burst",
-	[STRATEGY_SLEW] = "slew",     [STRATEGY_TRIM] = "trim",
-	[STRATEGY_LADDER] = "ladder", NULL,
+	[STRATEGY_KERNEL] = "kernel",
+	[STRATEGY_THRESHOLD] = "threshold",
+	[STRATEGY_CYCLE] = "cycle",
+	[STRATEGY_BURST] = "burst",
+	[STRATEGY_SLEW] = "slew",
+	[STRATEGY_LADDER] = "ladder",
+	[STRATEGY_TRIM] = "trim",
+	NULL,
 };
 
 static const char *const events_words[] = {
