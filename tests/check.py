@@ -54,7 +54,7 @@ INSTALLED = {
     "etc/sluice/sluice.conf": 0o644,
 }
 CONFIG = "etc/sluice/sluice.conf"
-GROUP_PAGES = ("guards",)  # of options that belong to no strategy
+GROUP_PAGES = ("guards", "prepare")  # of options that belong to no strategy
 UNIT = "usr/local/lib/systemd/system/sluiced.service"
 
 
@@ -339,7 +339,7 @@ def live(step: Step) -> None:
 
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
-    for program in ("matrix", "strategies", "audit", "shapes"):
+    for program in ("matrix", "strategies", "prepare", "audit", "shapes"):
         run_tap(step, program, sys.executable, f"tests/vm/{program}.py", timeout=VM_SECONDS)
     run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 

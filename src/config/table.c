@@ -23,14 +23,10 @@ static const char *const mode_words[] = {
 };
 
 static const char *const strategy_words[] = {
-	[STRATEGY_KERNEL] = "kernel",
-	[STRATEGY_THRESHOLD] = "threshold",
-	[STRATEGY_CYCLE] = "cycle",
-	[STRATEGY_BURST] = "burst",
-	[STRATEGY_SLEW] = "slew",
-	[STRATEGY_LADDER] = "ladder",
-	[STRATEGY_TRIM] = "trim",
-	NULL,
+	[STRATEGY_KERNEL] = "kernel", [STRATEGY_THRESHOLD] = "threshold",
+	[STRATEGY_CYCLE] = "cycle",   [STRATEGY_BURST] = "burst",
+	[STRATEGY_SLEW] = "slew",     [STRATEGY_LADDER] = "ladder",
+	[STRATEGY_TRIM] = "trim",     NULL,
 };
 
 static const char *const events_words[] = {

@@ -170,6 +170,7 @@ static void do_compact(struct daemon *daemon, int node)
 	if (!scratch)
 		return;
 	before = count_blocks(daemon, scratch, node);
+	notify("WATCHDOG=1"); /* it may take seconds, and the whole period is there for it */
 	if (compact(daemon->root, observer_topology(daemon->observer), node, &effort, &err) < 0)
 		complain(preparer, "compaction", &err);
 	after = count_blocks(daemon, scratch, node);

@@ -50,7 +50,7 @@ ORDER_KEYS = {"order", "free_extents", "reported_extents", "reportable_extents",
               "nr_free"}
 STATUS_KEYS = {"version", "sluice", "pid", "uptime_ms", "config", "mode", "strategy",
                "interval_ms", "source", "event_level", "reporting", "control", "decision",
-               "memory", "tally", "map", "events", "notes"}
+               "memory", "tally", "preparation", "map", "events", "notes"}
 
 Completed = subprocess.CompletedProcess[str]
 
