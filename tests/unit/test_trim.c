@@ -363,7 +363,7 @@ static void test_samples(void **state)
 {
 	struct seen seen = { .inactive = 400 };
 	struct policy_state policy = { 0 };
-	struct decision decision;
+	struct decision decision = { 0 };
 
 	(void)state;
 	all_of_it();

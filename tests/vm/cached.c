@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,17 +54,17 @@ static int count(int fd, unsigned long start, unsigned long size)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = size * MIB / page;
 	unsigned char *in_core = calloc(pages, 1);
-	unsigned long cached = 0;
+	size_t cached = 0;
 	void *area = mmap(NULL, size * MIB, PROT_READ, MAP_SHARED, fd, (off_t)(start * MIB));
 
-	if (!in_core || area == MAP_FAILED)
-		return complain("mmap");
-	if (mincore(area, size * MIB, in_core))
-		return complain("mincore");
-	for (size_t i = 0; i < pages; i++)
+	const bool known = in_core && area != MAP_FAILED && !mincore(area, size * MIB, in_core);
+
+	for (size_t i = 0; known && i < pages; i++)
 		cached += in_core[i] & 1;
-	printf("%lu\n", cached * page / MIB);
 	free(in_core);
+	if (!known)
+		return complain("mincore");
+	printf("%zu\n", cached * page / MIB);
 	return EXIT_SUCCESS;
 }
 

@@ -66,7 +66,8 @@ class Guest:
     their addresses, 0 for a node that has processors only; processors are dealt out in turns.  Up
     to `hotplug_mib` can be plugged later: `virtio_mem_mib` of it by request_memory(), the rest as
     DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
-    so that a small guest has a zone Normal and a large hole.  A `disk_mib` of zeroes is /dev/vda.
+    so that a small guest has a zone Normal and a large hole.  A disk of
+    `disk_mib`, all zeroes, is /dev/vda.
 
     The folder of the guest, below `build`
     (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
@@ -77,7 +78,8 @@ class Guest:
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
                  programs: Iterable[Path] = (), nodes: Sequence[int] = (),
                  low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
-                 disk_mib: int = 0, cmdline: str = "", qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
+                 disk_mib: int = 0, cmdline: str = "", qemu_args: Iterable[str] = (),
+                 build: Path = BUILD) -> None:
         self.kernel = kernel
         self.memory_mib = sum(nodes) or memory_mib
         self.cpus = cpus
