@@ -111,6 +111,7 @@ $(B)/static/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
 $(B)/static/workload: $(call objects,tests/vm/workload.c)
 $(B)/static/agree: $(call objects,tests/vm/agree.c)
 $(B)/static/phases: $(call objects,tests/bench/phases.c)
+$(B)/static/cached: $(call objects,tests/vm/cached.c)
 $(B)/static/stale: $(call objects,tests/vm/stale.c) $(B)/libsluice.a
 $(B)/static/%:
 	$(call say,LD,$@)

@@ -54,7 +54,7 @@ INSTALLED = {
     "etc/sluice/sluice.conf": 0o644,
 }
 CONFIG = "etc/sluice/sluice.conf"
-GROUP_PAGES = ("guards",)  # of options that belong to no strategy
+GROUP_PAGES = ("guards", "prepare")  # of options that belong to no strategy
 UNIT = "usr/local/lib/systemd/system/sluiced.service"
 
 
@@ -229,7 +229,8 @@ def build(step: Step) -> None:
     """Programs, documents, and what the guests get."""
     run_command(step, "build with gcc", "make", JOBS)
     run_command(step, "static build", "make", JOBS, "static", "build/static/workload",
-                "build/static/agree", "build/static/stale", "build/static/phases")
+                "build/static/agree", "build/static/cached", "build/static/stale",
+                "build/static/phases")
     run_command(step, "build of the benchmark", "make", JOBS, "build/bench/loops",
                 "build/bench/programs")
 
@@ -339,7 +340,7 @@ def live(step: Step) -> None:
 
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
-    for program in ("matrix", "strategies", "extra", "drain", "audit", "shapes"):
+    for program in ("matrix", "strategies", "prepare", "extra", "drain", "audit", "shapes"):
         run_tap(step, program, sys.executable, f"tests/vm/{program}.py", timeout=VM_SECONDS)
     run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 

@@ -32,6 +32,7 @@ enum strategy_id {
 	STRATEGY_BURST,
 	STRATEGY_SLEW,
 	STRATEGY_LADDER,
+	STRATEGY_TRIM,
 };
 
 enum event_level {
@@ -96,6 +97,37 @@ struct config_slew {
 	uint64_t give_rate; /* bytes per second that are given beyond it */
 	uint64_t take_back; /* ns without giving after the guest took memory */
 	int order;	    /* order to release at, or ORDER_* */
+};
+
+struct config_trim {
+	uint64_t min_idle; /* ns; page cache that was used since then stays */
+	int max_fraction;  /* percent of the page cache that may go in one min_idle */
+	uint64_t rate;	   /* bytes per second that may go */
+	uint64_t start;	   /* bytes of reportable memory at which releasing begins */
+	int order;	   /* order to release at, or ORDER_* */
+};
+
+enum compact_scope {
+	COMPACT_OFF,
+	COMPACT_NODE, /* the node that gains most */
+	COMPACT_ALL,  /* all nodes at once */
+};
+
+/* Making memory free and contiguous before it is reported. */
+struct config_prepare {
+	bool enabled;
+	enum compact_scope compact;
+	bool reclaim;
+	uint64_t interval;	 /* ns between two preparations */
+	uint64_t bytes_per_hour; /* that may be reclaimed */
+	uint64_t time_per_hour;	 /* ns that reclaim and compaction may take */
+	int swappiness;		 /* 0: page cache only */
+	uint64_t floor;		 /* bytes of available memory, and of page cache, that stay */
+	int min_blocks;		 /* pageblocks that a compaction has to complete */
+	/* brakes of all that reclaims, the strategy "trim" too */
+	int pressure;	  /* percent of the time that some task waited for memory (PSI) */
+	int refaults;	  /* percent of what was reclaimed that is read again */
+	uint64_t backoff; /* ns without reclaim or compaction after a brake */
 };
 
 struct config_ladder {
@@ -171,6 +203,8 @@ struct config {
 	struct config_cycle cycle;
 	struct config_burst burst;
 	struct config_slew slew;
+	struct config_trim trim;
+	struct config_prepare prepare;
 	struct config_ladder ladder;
 	struct config_guards guards;
 	struct config_extra extra[CONFIG_MAX_EXTRA];

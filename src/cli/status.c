@@ -191,6 +191,23 @@ static void print_tally(const json_t *status)
 		    text(status, "event_level"));
 }
 
+/* Nothing to say as long as there was none and will be none. */
+static void print_preparation(const json_t *preparation)
+{
+	char bytes[UNITS_TEXT], took[UNITS_TEXT], longest[UNITS_TEXT];
+
+	if (!flag(preparation, "enabled") && !number(preparation, "reclaims"))
+		return;
+	print_field(stdout, "prepared",
+		    "%s reclaimed, %" PRIu64 " pageblocks by %" PRIu64
+		    " compactions, in %s, the longest step %s; %s",
+		    format_size(number(preparation, "reclaimed_bytes"), bytes),
+		    number(preparation, "blocks_gained"), number(preparation, "compactions"),
+		    format_duration(number(preparation, "wall_ms") * NSEC_PER_MSEC, took),
+		    format_duration(number(preparation, "longest_ms") * NSEC_PER_MSEC, longest),
+		    text(preparation, "reason"));
+}
+
 static double real(const json_t *object, const char *key)
 {
 	return json_number_value(json_object_get(object, key));
@@ -266,6 +283,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_activity(json_object_get(status, "activity"));
 		print_drain(json_object_get(status, "drain"));
 		print_tally(status);
+		print_preparation(json_object_get(status, "preparation"));
 		print_map(json_object_get(status, "map"));
 		print_audit(json_object_get(status, "audit"));
 		json_array_foreach(json_object_get(status, "notes"), i, note)

@@ -149,6 +149,7 @@ static void check_orders(struct loading *loading)
 	check_release_order(loading, "burst.floor", config->burst.floor);
 	check_release_order(loading, "slew.order", config->slew.order);
 	check_release_order(loading, "ladder.idle_floor", config->ladder.idle_floor);
+	check_release_order(loading, "trim.order", config->trim.order);
 }
 
 static void check_cycle(struct loading *loading)

@@ -25,19 +25,23 @@ static const char *const mode_words[] = {
 };
 
 static const char *const strategy_words[] = {
-	[STRATEGY_KERNEL] = "kernel",
-	[STRATEGY_THRESHOLD] = "threshold",
-	[STRATEGY_CYCLE] = "cycle",
-	[STRATEGY_BURST] = "burst",
-	[STRATEGY_SLEW] = "slew",
-	[STRATEGY_LADDER] = "ladder",
-	NULL,
+	[STRATEGY_KERNEL] = "kernel", [STRATEGY_THRESHOLD] = "threshold",
+	[STRATEGY_CYCLE] = "cycle",   [STRATEGY_BURST] = "burst",
+	[STRATEGY_SLEW] = "slew",     [STRATEGY_LADDER] = "ladder",
+	[STRATEGY_TRIM] = "trim",     NULL,
 };
 
 static const char *const events_words[] = {
 	[EVENTS_OFF] = "off",
 	[EVENTS_LISTS] = "lists",
 	[EVENTS_ALL] = "all",
+	NULL,
+};
+
+static const char *const compact_words[] = {
+	[COMPACT_OFF] = "off",
+	[COMPACT_NODE] = "node",
+	[COMPACT_ALL] = "all",
 	NULL,
 };
 
@@ -119,7 +123,8 @@ const struct option option_table[OPTION_COUNT] = {
 			"\"threshold\" holds reporting back until enough memory is free and "
 			"unreported; \"cycle\" works in batches of five stages; \"burst\" sweeps "
 			"all orders at once, from the highest down; \"slew\" gives back slowly and "
-			"stops at once when the guest takes memory; \"ladder\" holds back while "
+			"stops at once when the guest takes memory; \"trim\" frees page cache "
+			"that was idle for long, and reports that; \"ladder\" holds back while "
 			"the guest is busy and reports small pieces too while it is idle.",
 	},
 	{
@@ -266,6 +271,7 @@ const struct option option_table[OPTION_COUNT] = {
 	},
 #include "table_strategies.h"
 #include "table_ladder.h"
+#include "table_prepare.h"
 #include "table_guards.h"
 #include "table_actuators.h"
 	{

@@ -65,7 +65,7 @@ struct option {
 };
 
 #define OPTION_SUMMARY 44 /* --help stays within 80 columns */
-#define OPTION_COUNT   78
+#define OPTION_COUNT   97
 extern const struct option option_table[OPTION_COUNT];
 
 /* Row for @name, or NULL. */

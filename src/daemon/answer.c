@@ -79,6 +79,32 @@ static json_t *tally_json(const struct tally *tally)
 			 number(tally->not_free_blocks));
 }
 
+static json_t *preparation_json(const struct daemon *daemon)
+{
+	const struct preparer *preparer = &daemon->preparer;
+	uint64_t bytes, time_ns;
+	json_t *json;
+
+	prepare_quota(&daemon->config, &preparer->state, daemon_now(), &bytes, &time_ns);
+	json = json_pack("{s:b, s:s, s:s, s:s, s:s}", "enabled", daemon->config.prepare.enabled,
+			 "method",
+			 preparer->probed ? reclaim_method_name(preparer->reclaimer.method) : "",
+			 "method_reason", preparer->reclaimer.why, "reason", preparer->reason,
+			 "trouble", preparer->trouble);
+	add(json, "reclaims", number(preparer->reclaims));
+	add(json, "reclaimed_bytes", number(preparer->reclaimed_bytes));
+	add(json, "drains", number(preparer->drains));
+	add(json, "compactions", number(preparer->compactions));
+	add(json, "blocks_gained", number(preparer->blocks));
+	add(json, "failures", number(preparer->failures));
+	add(json, "wall_ms", number(preparer->wall_ns / NSEC_PER_MSEC));
+	add(json, "cpu_ms", number(preparer->cpu_ns / NSEC_PER_MSEC));
+	add(json, "longest_ms", number(preparer->longest_ns / NSEC_PER_MSEC));
+	add(json, "quota_bytes", number(bytes));
+	add(json, "quota_ms", number(time_ns / NSEC_PER_MSEC));
+	return json;
+}
+
 static json_t *events_json(const struct daemon *daemon)
 {
 	struct sluice_event_counters sum;
@@ -203,6 +229,7 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "activity", activity_json(&daemon->activity));
 	add(status, "actuators", actuators_json(daemon));
 	add(status, "tally", tally_json(&daemon->tally));
+	add(status, "preparation", preparation_json(daemon));
 	add(status, "map", map_totals_json(daemon));
 	add(status, "events", events_json(daemon));
 	add(status, "audit", daemon->audit.time_ns ? audit_json(daemon) : json_null());

@@ -14,8 +14,10 @@
 #include "sluice/knobs.h"
 #include "sluice/observe.h"
 #include "sluice/policy.h"
+#include "sluice/prepare.h"
 #include "sluice/pressure.h"
 #include "sluice/reporting.h"
+#include "sluice/shape.h"
 #include "sluice/trigger.h"
 
 #define RUNTIME_DEFAULT "/run/sluice"
@@ -74,6 +76,22 @@ struct drain {
 	uint64_t refreshes; /* of the map, at the last look */
 };
 
+/* Preparation; the counts are since the start of the daemon. */
+struct preparer {
+	bool probed;
+	struct reclaimer reclaimer;
+	bool has_shape;
+	struct shape shape; /* of the last tick */
+	struct lru_watch watch;
+	struct prepare_state state;
+	struct prepared last; /* what the last tick did */
+	char reason[256];     /* of the last decision */
+	char trouble[384];    /* last error of a step, to log each once */
+	uint64_t reclaims, compactions, drains, failures;
+	uint64_t reclaimed_bytes, blocks;
+	uint64_t wall_ns, cpu_ns, longest_ns; /* longest: of one step, in which all else waits */
+};
+
 struct daemon {
 	/* fixed after the start */
 	const char *config_path;
@@ -108,6 +126,7 @@ struct daemon {
 	struct policy_state policy;
 	struct drain drain;
 	bool hurry; /* a tick is due at once */
+	struct preparer preparer;
 	struct decision decision;
 	uint64_t decision_ns;
 	struct actuator actuators[NR_ACTUATORS];
@@ -139,7 +158,14 @@ json_t *drain_begin(struct daemon *daemon, const json_t *request);
 json_t *drain_status(const struct daemon *daemon);
 json_t *drain_stop(struct daemon *daemon);
 
-/* act.c: the only place that writes to the kernel. */
+/*
+ * prepare.c: makes memory free and contiguous, as the policy says. The first looks at
+ * what that needs to know, before the decision; the second acts, after it.
+ */
+void daemon_look_at_shape(struct daemon *daemon, uint64_t now);
+void daemon_prepare(struct daemon *daemon, uint64_t now, const struct decision *decision);
+
+/* act.c: the only place that writes knobs. */
 int act_begin(struct daemon *daemon, struct errmsg *err);
 void act(struct daemon *daemon, const struct decision *decision);
 /* Starts a pass: by the trigger, or by a kick. On request it is tried whatever failed before. */

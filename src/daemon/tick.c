@@ -226,6 +226,8 @@ static void decide(struct daemon *daemon, uint64_t now, struct decision *decisio
 		.snap = &daemon->snap,
 		.config = &daemon->config,
 		.activity = daemon->activity,
+		.shape = daemon->preparer.has_shape ? &daemon->preparer.shape : NULL,
+		.prepared = daemon->preparer.last,
 		.now_ns = now,
 		.pass_delay = daemon->reporting.delay_ns,
 		.acting = daemon->config.mode == MODE_CONTROL,
@@ -284,8 +286,10 @@ void daemon_tick(struct daemon *daemon)
 		return;
 	}
 	daemon_measure(daemon, now);
+	daemon_look_at_shape(daemon, now);
 	decide(daemon, now, &decision);
 	log_decision(daemon, &decision);
+	daemon_prepare(daemon, now, &decision);
 	if (daemon->config.mode == MODE_CONTROL)
 		act(daemon, &decision);
 	if (decision.action == POLICY_RELEASE && daemon->decision.action != POLICY_RELEASE)
@@ -338,6 +342,7 @@ void daemon_reload(struct daemon *daemon)
 	free(errors);
 	keep_fixed(daemon, &loaded);
 	daemon->config = loaded;
+	daemon->preparer.probed = false;
 	log_set_level((enum log_level)loaded.log_level);
 	if (loaded.strategy != old.strategy || loaded.mode != old.mode)
 		daemon->policy = (struct policy_state){ 0 };

@@ -60,6 +60,8 @@ static int lowest_order(const struct config *config)
 		return config->burst.floor;
 	case STRATEGY_SLEW:
 		return config->slew.order;
+	case STRATEGY_TRIM:
+		return config->trim.order;
 	case STRATEGY_LADDER:
 		return config->ladder.idle_floor;
 	case STRATEGY_KERNEL:
@@ -199,6 +201,7 @@ void policy_decide(const struct policy_input *input, struct policy_state *policy
 		[STRATEGY_KERNEL] = strategy_kernel, [STRATEGY_THRESHOLD] = strategy_threshold,
 		[STRATEGY_CYCLE] = strategy_cycle,   [STRATEGY_BURST] = strategy_burst,
 		[STRATEGY_SLEW] = strategy_slew,     [STRATEGY_LADDER] = strategy_ladder,
+		[STRATEGY_TRIM] = strategy_trim,
 	};
 	struct policy_input seen = *input;
 

@@ -37,6 +37,15 @@ uint64_t policy_unreported(const struct policy_input *input, unsigned int order)
 /* How long the kernel may take for a pass before nothing is to be expected of it, ns. */
 uint64_t policy_patience(const struct policy_input *input);
 
+/*
+ * Whether nothing may be reclaimed now; then @why says so. @reclaimed: bytes since the
+ * last decision. Counts what is read again; brakes for prepare.backoff.
+ */
+#define BRAKE_WHY 160
+bool policy_brake(const struct policy_input *input, uint64_t reclaimed, struct brake_state *state,
+		  char why[BRAKE_WHY]);
+/* Whether so little memory is available that nothing may be done to it; then @why says so. */
+bool policy_short_of_memory(const struct policy_input *input, char why[BRAKE_WHY]);
 /* Share of what was reported lately that was soon reused, 0 to 1. */
 double policy_churn(const struct guard_state *guards);
 
@@ -55,6 +64,8 @@ void strategy_cycle(const struct policy_input *input, struct policy_state *polic
 void strategy_burst(const struct policy_input *input, struct policy_state *policy,
 		    struct decision *decision);
 void strategy_slew(const struct policy_input *input, struct policy_state *policy,
+		   struct decision *decision);
+void strategy_trim(const struct policy_input *input, struct policy_state *policy,
 		   struct decision *decision);
 void strategy_ladder(const struct policy_input *input, struct policy_state *policy,
 		     struct decision *decision);

@@ -53,7 +53,7 @@ EXPLAIN_KEYS = {"version", "source", "page_size", "managed_pages", "reporting", 
                 "lag_pages", "daemon", "lines", "outside", "notes"}
 STATUS_KEYS = {"version", "sluice", "pid", "uptime_ms", "config", "mode", "strategy",
                "interval_ms", "source", "event_level", "reporting", "control", "decision",
-               "memory", "tally", "map", "events", "drain", "notes"}
+               "memory", "tally", "preparation", "map", "events", "drain", "notes"}
 
 Completed = subprocess.CompletedProcess[str]
 

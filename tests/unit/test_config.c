@@ -26,7 +26,7 @@
 #define TOP_NAMES                                                                              \
 	"mode, strategy, interval, full_interval, max_drift, events, kick, log_level, order, " \
 	"delay, "                                                                              \
-	"threshold, cycle, burst, slew, ladder, guards, actuators, zones"
+	"threshold, cycle, burst, slew, ladder, trim, prepare, guards, actuators, zones"
 #define MUTATIONS 6000
 
 static void test_words(void **state)
@@ -49,7 +49,13 @@ static void test_words(void **state)
 		{ "strategy = \"ladder\";", NULL },
 		{ "strategy = \"leiter\";",
 		  "1: strategy: \"leiter\": one of \"kernel\", \"threshold\", \"cycle\", "
-		  "\"burst\", \"slew\", \"ladder\"" },
+		  "\"burst\", \"slew\", \"ladder\", \"trim\"" },
+		{ "strategy = \"trim\";", NULL },
+		{ "prepare = { compact = \"off\"; };", NULL },
+		{ "prepare = { compact = \"node\"; };", NULL },
+		{ "prepare = { compact = \"all\"; };", NULL },
+		{ "prepare = { compact = \"zone\"; };",
+		  "1: prepare.compact: \"zone\": one of \"off\", \"node\", \"all\"" },
 		{ "events = \"off\";", NULL },
 		{ "events = \"lists\";", NULL },
 		{ "events = \"all\";", NULL },
@@ -191,6 +197,17 @@ static void test_numbers(void **state)
 		  false },
 		{ "ladder = { cpu = ", "ladder.cpu", "0", "1", "101", "102", NUMBER "1 to 101",
 		  false },
+		{ "trim = { max_fraction = ", "trim.max_fraction", "0", "1", "100", "101",
+		  NUMBER "1 to 100", false },
+		{ "trim = { order = ", "trim.order", "-1", "0", "15", "16", order, false },
+		{ "prepare = { swappiness = ", "prepare.swappiness", "-1", "0", "200", "201",
+		  NUMBER "0 to 200", false },
+		{ "prepare = { min_blocks = ", "prepare.min_blocks", "0", "1", "1048576", "1048577",
+		  NUMBER "1 to 1048576", false },
+		{ "prepare = { pressure = ", "prepare.pressure", "-1", "0", "100", "101",
+		  NUMBER "0 to 100", false },
+		{ "prepare = { refaults = ", "prepare.refaults", "-1", "0", "100", "101",
+		  NUMBER "0 to 100", false },
 		{ "guards = { pressure = ", "guards.pressure", "-1", "0", "100", "101",
 		  NUMBER "0 to 100", false },
 		{ "guards = { churn = ", "guards.churn", "-1", "0", "100", "101", NUMBER "0 to 100",

@@ -37,6 +37,7 @@ CMDLINE = "panic=-1 oops=panic"
 
 HOTPLUG_SLOTS = 8
 VIRTIO_MEM_MODULES = ("virtio_mem",)
+DISK_MODULES = ("virtio_blk",)
 VIRTIO_MEM_PATH = "/machine/peripheral/virtio-mem"
 
 LOW_MIB = 2048  # what QEMU's q35 has below its hole
@@ -67,7 +68,8 @@ class Guest:
     their addresses, 0 for a node that has processors only; processors are dealt out in turns.  Up
     to `hotplug_mib` can be plugged later: `virtio_mem_mib` of it by request_memory(), the rest as
     DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
-    so that a small guest has a zone Normal and a large hole.
+    so that a small guest has a zone Normal and a large hole.  A disk of
+    `disk_mib`, all zeroes, is /dev/vda.
 
     The folder of the guest, below `build`
     (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
@@ -78,7 +80,8 @@ class Guest:
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
                  programs: Iterable[Path] = (), nodes: Sequence[int] = (),
                  low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
-                 cmdline: str = "", qemu_args: Iterable[str] = (), build: Path = BUILD) -> None:
+                 disk_mib: int = 0, cmdline: str = "", qemu_args: Iterable[str] = (),
+                 build: Path = BUILD) -> None:
         self.kernel = kernel
         self.memory_mib = sum(nodes) or memory_mib
         self.cpus = cpus
@@ -93,6 +96,7 @@ class Guest:
         self._low_mib = low_mib
         self._hotplug_mib = hotplug_mib
         self._virtio_mem_mib = virtio_mem_mib
+        self._disk_mib = disk_mib
         self._dimms: dict[str, int] = {}
         ports = f"console={self._machine.console} channel={self._machine.channel}"
         self._cmdline = f"{ports} {CMDLINE} {cmdline}".strip()
@@ -123,8 +127,9 @@ class Guest:
         top = self._build / "vm"
         top.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
-        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files,
-                                VIRTIO_MEM_MODULES if self._virtio_mem_mib else ())
+        wanted = (VIRTIO_MEM_MODULES if self._virtio_mem_mib else ()) + (
+            DISK_MODULES if self._disk_mib else ())
+        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files, wanted)
         started = time.monotonic()
         try:
             self._start(image)
@@ -289,7 +294,17 @@ class Guest:
             "-device", f"{self._machine.channel_device},chardev=channel",
             "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
             *_virtio_mem_device(self._virtio_mem_mib), *_balloon_device(self.balloon),
+            *self._disk(),
             *self._qemu_args]
+
+    def _disk(self) -> list[str]:
+        if not self._disk_mib:
+            return []
+        disk = self.folder / "disk.img"
+        with disk.open("wb") as file:
+            file.truncate(self._disk_mib * MIB)
+        return ["-drive", f"file={disk},format=raw,if=none,id=disk,read-only=on",
+                "-device", "virtio-blk-pci,drive=disk"]
 
     def _find_memory(self) -> None:
         parts = [*(self._nodes or [self.memory_mib]), self._virtio_mem_mib, *self._dimms.values()]

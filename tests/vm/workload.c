@@ -28,6 +28,7 @@ struct options {
 	int advice;		  /* for madvise(), or NO_ADVICE */
 	long hold;		  /* seconds, or FOREVER */
 	unsigned long keep_every; /* pages, 0: not given */
+	bool lock;		  /* what is kept, in memory */
 };
 
 struct area {
@@ -38,7 +39,7 @@ struct area {
 static const char usage[] =
 	"usage: workload fill SIZE_MIB [--thp|--no-thp] [--hold SECONDS]\n"
 	"       workload churn SIZE_MIB SECONDS [--thp|--no-thp]\n"
-	"       workload fragment SIZE_MIB --keep-every N [--hold SECONDS]\n"
+	"       workload fragment SIZE_MIB --keep-every N [--lock] [--hold SECONDS]\n"
 	"Without --hold, memory is held until SIGTERM, SIGINT or the end of standard input.\n";
 
 /* Prints a message and returns -EINVAL, or 0 with the number in *ret_number. */
@@ -253,6 +254,11 @@ static int run_fragment(size_t size, const struct options *options, size_t page,
 	ret = area_fragment(&area, page, options->keep_every);
 	if (ret)
 		return ret;
+	if (options->lock && mlockall(MCL_CURRENT | MCL_ONFAULT)) {
+		ret = -errno;
+		fprintf(stderr, "workload: mlockall: %s\n", strerror(-ret));
+		return ret;
+	}
 	tell("fragmented");
 	ret = hold(signals, options->hold);
 	if (ret)
@@ -266,12 +272,13 @@ static int run_fragment(size_t size, const struct options *options, size_t page,
 /* Returns 0 or -EINVAL; the words that are no options move behind them, see getopt(3). */
 static int parse_options(int argc, char **argv, struct options *options)
 {
-	enum { OPT_THP = 1, OPT_NO_THP, OPT_HOLD, OPT_KEEP_EVERY };
+	enum { OPT_THP = 1, OPT_NO_THP, OPT_HOLD, OPT_KEEP_EVERY, OPT_LOCK };
 	static const struct option table[] = {
 		{ "thp", no_argument, NULL, OPT_THP },
 		{ "no-thp", no_argument, NULL, OPT_NO_THP },
 		{ "hold", required_argument, NULL, OPT_HOLD },
 		{ "keep-every", required_argument, NULL, OPT_KEEP_EVERY },
+		{ "lock", no_argument, NULL, OPT_LOCK },
 		{ NULL, 0, NULL, 0 },
 	};
 	unsigned long seconds = 0;
@@ -291,6 +298,9 @@ static int parse_options(int argc, char **argv, struct options *options)
 			break;
 		case OPT_KEEP_EVERY:
 			ret = parse_number("N", optarg, MAX_STEP, &options->keep_every);
+			break;
+		case OPT_LOCK:
+			options->lock = true;
 			break;
 		default:
 			ret = -EINVAL;
