@@ -8,13 +8,11 @@
 #include <string.h>
 
 #include "sluice/control.h"
-#include "sluice/file.h"
 #include "sluice/json.h"
 #include "sluice/log.h"
 #include "sluice/units.h"
 
-#define SCAN_SHARE   10 /* a scan may take 1/10 of the time of a drain at the most */
-#define STAT_REFRESH "proc/sys/vm/stat_refresh"
+#define SCAN_SHARE 10 /* a scan may take 1/10 of the time of a drain at the most */
 
 /* What stands against a drain, whatever its order; NULL: nothing. */
 static const char *obstacle(const struct daemon *daemon)
@@ -141,10 +139,12 @@ uint64_t drain_next_look(const struct daemon *daemon, uint64_t now)
 
 void drain_prepare(struct daemon *daemon)
 {
-	char nothing[16];
+	struct effort effort;
+	struct errmsg err = { 0 };
 
-	/* since 6.7 it empties over-full per-CPU lists, before that those of other nodes */
-	file_read(daemon->root, STAT_REFRESH, nothing, sizeof(nothing), NULL);
+	/* the other steps follow with the ticks, if they are configured */
+	if (lists_drain(daemon->root, &effort, &err) < 0)
+		log_warn("drain: per-CPU lists: %s", err.text);
 }
 
 /* A whole number of the request in these bounds; absent: *ret stays as it is. */

@@ -289,7 +289,8 @@ void daemon_tick(struct daemon *daemon)
 	daemon_look_at_shape(daemon, now);
 	decide(daemon, now, &decision);
 	log_decision(daemon, &decision);
-	daemon_prepare(daemon, now, &decision);
+	if (!daemon->drain.running || daemon->drain.prepare)
+		daemon_prepare(daemon, now, &decision);
 	if (daemon->config.mode == MODE_CONTROL)
 		act(daemon, &decision);
 	if (decision.action == POLICY_RELEASE && daemon->decision.action != POLICY_RELEASE)
