@@ -8,6 +8,9 @@
 
 #include "sluice/units.h"
 
+#define UNSEEN_TEXT \
+	"can't be told apart: there is no more than /proc/buddyinfo, see \"sluice probe\""
+
 __attribute__((format(printf, 2, 3))) static void say(char buf[ADVICE_TEXT], const char *fmt, ...)
 {
 	const size_t used = strlen(buf);
@@ -260,8 +263,7 @@ char *advice_text(const struct situation *situation, enum account_line line, cha
 		[ACCOUNT_PAGE_TABLES] = "when processes unmap memory or end",
 		[ACCOUNT_STACKS] = "when tasks end",
 		[ACCOUNT_BALLOON] = "inflated: the host has it",
-		[ACCOUNT_UNSEEN] = "can't be told apart: there is no more than "
-				   "/proc/buddyinfo, see \"sluice probe\"",
+		[ACCOUNT_UNSEEN] = UNSEEN_TEXT,
 		[ACCOUNT_UNACCEPTED] = "not accepted yet: the host has not given it",
 	};
 	static void (*const depending[ACCOUNT_LINES])(const struct situation *, char *) = {
@@ -326,6 +328,7 @@ char *remark_text(const struct situation *situation, enum remark remark, char bu
 {
 	const uint64_t page = situation->snap->page_size;
 	const int64_t other = situation->account->pages[ACCOUNT_OTHER];
+	const uint64_t too_much = other < 0 ? 0 - (uint64_t)other : 0;
 	const uint64_t unevictable = situation->counters->pages[USAGE_UNEVICTABLE];
 	const uint64_t isolated = situation->account->isolated;
 	char size[UNITS_TEXT];
@@ -333,11 +336,11 @@ char *remark_text(const struct situation *situation, enum remark remark, char bu
 	buf[0] = '\0';
 	if (remark == REMARK_UNCOUNTED)
 		say_uncounted(situation->counters, buf);
-	else if (remark == REMARK_BELOW_0 && other < 0)
+	else if (remark == REMARK_BELOW_0 && too_much)
 		say(buf,
 		    "memory moved while it was counted, at each of several looks: the other lines "
 		    "add up to %s too much",
-		    format_size((uint64_t)-other * page, size));
+		    format_size(too_much * page, size));
 	else if (remark == REMARK_UNEVICTABLE && unevictable)
 		say(buf,
 		    "%s of what is in use can't be reclaimed: locked (mlock) or otherwise "

@@ -252,7 +252,8 @@ static void test_not_reportable(void **state)
 {
 	(void)state;
 	guest.snap.reporting_order = 11;
-	assert_says(ACCOUNT_HELD, "above the highest order, 10: write 9 there, then \"sluice kick\"");
+	assert_says(ACCOUNT_HELD,
+		    "above the highest order, 10: write 9 there, then \"sluice kick\"");
 	daemon_does("hold", true);
 	assert_says(ACCOUNT_HELD, "sluiced holds it: " REASON);
 	daemon_does("hold", false);
