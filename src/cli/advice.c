@@ -135,22 +135,31 @@ int advised_order(const struct snapshot *snap, const struct account *account)
 	return -1;
 }
 
-/* The option that sets the order of a release, where a strategy has one. */
-static void say_order_option(const struct daemon_state *daemon, char *buf)
+/* The option that sets the lowest order of a release; NULL: the strategy has none. */
+static const char *order_option(const struct daemon_state *daemon)
 {
-	say(buf, "%s.%s", daemon->strategy, strcmp(daemon->strategy, "burst") ? "order" : "floor");
+	static const char *const options[][2] = {
+		{ "threshold", "threshold.order" }, { "cycle", "cycle.order" },
+		{ "burst", "burst.floor" },	    { "slew", "slew.order" },
+		{ "trim", "trim.order" },	    { "ladder", "ladder.idle_floor" },
+	};
+
+	for (size_t i = 0; daemon->controls && i < sizeof(options) / sizeof(options[0]); i++)
+		if (!strcmp(daemon->strategy, options[i][0]))
+			return options[i][1];
+	return NULL;
 }
 
 static void say_lower_order(const struct situation *situation, int order, char *buf)
 {
+	const char *option = order_option(situation->daemon);
 	char size[UNITS_TEXT];
 
 	format_size(small_pages_above(situation->snap, (unsigned int)order) *
 			    situation->snap->page_size,
 		    size);
-	if (situation->daemon->controls && strcmp(situation->daemon->strategy, "kernel")) {
-		say_order_option(situation->daemon, buf);
-		say(buf, " = %d would report %s of it, at a price; ", order, size);
+	if (option) {
+		say(buf, "%s = %d would report %s of it, at a price; ", option, order, size);
 	} else {
 		say(buf, "order %d would report %s of it, at a price (page_reporting_order%s); ",
 		    order, size, can_kick(situation->daemon) ? ", then \"sluice kick\"" : "");

@@ -187,6 +187,8 @@ static void test_too_small(void **state)
 	assert_does_not_say(ACCOUNT_SMALL, "sluice kick");
 	snprintf(guest.daemon.strategy, sizeof(guest.daemon.strategy), "burst");
 	assert_says(ACCOUNT_SMALL, "burst.floor = 5 would report");
+	snprintf(guest.daemon.strategy, sizeof(guest.daemon.strategy), "ladder");
+	assert_says(ACCOUNT_SMALL, "ladder.idle_floor = 5 would report");
 	/* which writes none */
 	snprintf(guest.daemon.strategy, sizeof(guest.daemon.strategy), "kernel");
 	assert_says(ACCOUNT_SMALL, "order 5 would report 126 MiB of it");
