@@ -8,6 +8,9 @@
 
 #include "sluice/units.h"
 
+#define UNSEEN_TEXT \
+	"can't be told apart: there is no more than /proc/buddyinfo, see \"sluice probe\""
+
 __attribute__((format(printf, 2, 3))) static void say(char buf[ADVICE_TEXT], const char *fmt, ...)
 {
 	const size_t used = strlen(buf);
@@ -132,22 +135,31 @@ int advised_order(const struct snapshot *snap, const struct account *account)
 	return -1;
 }
 
-/* The option that sets the order of a release, where a strategy has one. */
-static void say_order_option(const struct daemon_state *daemon, char *buf)
+/* The option that sets the lowest order of a release; NULL: the strategy has none. */
+static const char *order_option(const struct daemon_state *daemon)
 {
-	say(buf, "%s.%s", daemon->strategy, strcmp(daemon->strategy, "burst") ? "order" : "floor");
+	static const char *const options[][2] = {
+		{ "threshold", "threshold.order" }, { "cycle", "cycle.order" },
+		{ "burst", "burst.floor" },	    { "slew", "slew.order" },
+		{ "trim", "trim.order" },	    { "ladder", "ladder.idle_floor" },
+	};
+
+	for (size_t i = 0; daemon->controls && i < sizeof(options) / sizeof(options[0]); i++)
+		if (!strcmp(daemon->strategy, options[i][0]))
+			return options[i][1];
+	return NULL;
 }
 
 static void say_lower_order(const struct situation *situation, int order, char *buf)
 {
+	const char *option = order_option(situation->daemon);
 	char size[UNITS_TEXT];
 
 	format_size(small_pages_above(situation->snap, (unsigned int)order) *
 			    situation->snap->page_size,
 		    size);
-	if (situation->daemon->controls && strcmp(situation->daemon->strategy, "kernel")) {
-		say_order_option(situation->daemon, buf);
-		say(buf, " = %d would report %s of it, at a price; ", order, size);
+	if (option) {
+		say(buf, "%s = %d would report %s of it, at a price; ", option, order, size);
 	} else {
 		say(buf, "order %d would report %s of it, at a price (page_reporting_order%s); ",
 		    order, size, can_kick(situation->daemon) ? ", then \"sluice kick\"" : "");
@@ -260,8 +272,7 @@ char *advice_text(const struct situation *situation, enum account_line line, cha
 		[ACCOUNT_PAGE_TABLES] = "when processes unmap memory or end",
 		[ACCOUNT_STACKS] = "when tasks end",
 		[ACCOUNT_BALLOON] = "inflated: the host has it",
-		[ACCOUNT_UNSEEN] = "can't be told apart: there is no more than "
-				   "/proc/buddyinfo, see \"sluice probe\"",
+		[ACCOUNT_UNSEEN] = UNSEEN_TEXT,
 		[ACCOUNT_UNACCEPTED] = "not accepted yet: the host has not given it",
 	};
 	static void (*const depending[ACCOUNT_LINES])(const struct situation *, char *) = {
@@ -326,6 +337,7 @@ char *remark_text(const struct situation *situation, enum remark remark, char bu
 {
 	const uint64_t page = situation->snap->page_size;
 	const int64_t other = situation->account->pages[ACCOUNT_OTHER];
+	const uint64_t too_much = other < 0 ? 0 - (uint64_t)other : 0;
 	const uint64_t unevictable = situation->counters->pages[USAGE_UNEVICTABLE];
 	const uint64_t isolated = situation->account->isolated;
 	char size[UNITS_TEXT];
@@ -333,11 +345,11 @@ char *remark_text(const struct situation *situation, enum remark remark, char bu
 	buf[0] = '\0';
 	if (remark == REMARK_UNCOUNTED)
 		say_uncounted(situation->counters, buf);
-	else if (remark == REMARK_BELOW_0 && other < 0)
+	else if (remark == REMARK_BELOW_0 && too_much)
 		say(buf,
 		    "memory moved while it was counted, at each of several looks: the other lines "
 		    "add up to %s too much",
-		    format_size((uint64_t)-other * page, size));
+		    format_size(too_much * page, size));
 	else if (remark == REMARK_UNEVICTABLE && unevictable)
 		say(buf,
 		    "%s of what is in use can't be reclaimed: locked (mlock) or otherwise "

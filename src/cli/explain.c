@@ -272,7 +272,7 @@ static void print_text(const struct explained *all)
 static json_t *row_json(const struct explained *all, const char *key, int64_t pages)
 {
 	return json_pack("{s:s, s:I, s:I}", "name", key, "pages", (json_int_t)pages, "bytes",
-			 (json_int_t)(pages * (int64_t)all->snap.page_size));
+			 (json_int_t)pages * (json_int_t)all->snap.page_size);
 }
 
 static json_t *line_json(const struct explained *all, const struct situation *situation,

@@ -187,6 +187,8 @@ static void test_too_small(void **state)
 	assert_does_not_say(ACCOUNT_SMALL, "sluice kick");
 	snprintf(guest.daemon.strategy, sizeof(guest.daemon.strategy), "burst");
 	assert_says(ACCOUNT_SMALL, "burst.floor = 5 would report");
+	snprintf(guest.daemon.strategy, sizeof(guest.daemon.strategy), "ladder");
+	assert_says(ACCOUNT_SMALL, "ladder.idle_floor = 5 would report");
 	/* which writes none */
 	snprintf(guest.daemon.strategy, sizeof(guest.daemon.strategy), "kernel");
 	assert_says(ACCOUNT_SMALL, "order 5 would report 126 MiB of it");
@@ -252,7 +254,8 @@ static void test_not_reportable(void **state)
 {
 	(void)state;
 	guest.snap.reporting_order = 11;
-	assert_says(ACCOUNT_HELD, "above the highest order, 10: write 9 there, then \"sluice kick\"");
+	assert_says(ACCOUNT_HELD,
+		    "above the highest order, 10: write 9 there, then \"sluice kick\"");
 	daemon_does("hold", true);
 	assert_says(ACCOUNT_HELD, "sluiced holds it: " REASON);
 	daemon_does("hold", false);

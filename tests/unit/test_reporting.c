@@ -506,6 +506,7 @@ static void test_features(void **state)
 		fixture_write(&tree, VIRTIO "virtio0/features", features, len);
 		reporting_read(tree.root, &topology, &reporting);
 		assert_int_equal(reporting.backend, BACKEND_VIRTIO);
+		assert_int_equal(reporting.feature_deflate_on_oom, readable && len > 2);
 		assert_int_equal(reporting.feature_poison, readable && len > 4);
 		assert_int_equal(reporting.feature_reporting, readable && len > 5);
 	}

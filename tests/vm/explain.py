@@ -30,6 +30,7 @@ MIB = 1024 * 1024
 WIDTH = 80
 FILL_MIB = 200
 BALLOON_MIB = 128
+TAKES_BACK = "virtio-balloon-pci,free-page-reporting=on,deflate-on-oom=on"
 KEEP_EVERY = 16  # pages: what is between is free in extents of order 3 and below
 SLACK_MIB = 8  # per-CPU lists, page tables, and what else a guest does meanwhile
 IN_USE = ("anonymous", "page_cache_clean", "page_cache_dirty", "shared_memory",
@@ -121,16 +122,18 @@ def check_alone(guest: Guest) -> str:
     return assert_text(guest)
 
 
-def check_reported_again(guest: Guest, before: Lines) -> Lines:
-    """What was freed becomes reported; a kick is what the line says."""
-    def back() -> Lines | None:
-        after = mib(look(guest))
-        if after["reported"] >= before["reported"] - SLACK_MIB:
-            return after
+def report_again(guest: Guest, filled: Lines) -> Lines:
+    """What was freed becomes reported, by kicks, as the line says; but for what fragments that wait
+    on per-CPU lists keep too small."""
+    def done() -> Lines | None:
+        lines = mib(look(guest))
+        if (lines["reportable"] <= SLACK_MIB
+                and lines["reported"] >= filled["reported"] + FILL_MIB / 4):
+            return lines
         guest.check("sluice kick")
         return None
 
-    found = guest.wait_for(back, 90, interval=2.5, what="reports")
+    found = guest.wait_for(done, 90, interval=2.5, what="reports")
     assert found is not None
     return found
 
@@ -142,12 +145,13 @@ def check_account(guest: Guest) -> str:
     with Sluice(guest, text):
         start = mib(look(guest))
         pid = load(guest, f"fill {FILL_MIB}", "filled")
-        filled = grown(start, mib(look(guest)))
+        at_most = mib(look(guest))
+        filled = grown(start, at_most)
         assert_near(filled, "anonymous", FILL_MIB, 2)
         assert_near(filled, "free", -FILL_MIB)
         assert_near(filled, "other_kernel", 0)
         guest.stop(pid)
-        freed = grown(start, check_reported_again(guest, start))
+        freed = grown(start, report_again(guest, at_most))
         assert_near(freed, "anonymous", 0, 2)
         assert_near(freed, "free", 0)
         pid = load(guest, f"fragment {FILL_MIB} --keep-every {KEEP_EVERY}", "fragmented")
@@ -202,30 +206,30 @@ def check_totals_only(guest: Guest) -> str:
     return text
 
 
-def check_balloon(guest: Guest) -> str:
-    """What the host takes by inflating the balloon is no longer managed, and is named."""
+def check_balloon(guest: Guest, stays_managed: bool = False) -> str:
+    """What the host takes by inflating the balloon is named: outside the sum, since it is no longer
+    managed, or inside where it stays so (DEFLATE_ON_OOM)."""
     before = look(guest)
-    guest.qmp().execute("balloon", value=(guest.memory_mib - BALLOON_MIB) * MIB)
-
-    def taken() -> bool:
-        return guest.qmp().execute("query-balloon")["actual"] == (
-            guest.memory_mib - BALLOON_MIB) * MIB
-
+    whole, left = guest.memory_mib * MIB, (guest.memory_mib - BALLOON_MIB) * MIB
+    guest.qmp().execute("balloon", value=left)
     try:
-        guest.wait_for(taken, 60, what="an inflated balloon")
+        guest.wait_for(lambda: guest.qmp().execute("query-balloon")["actual"] == left, 60,
+                       what="an inflated balloon")
         found = look(guest)
-        text = assert_text(guest)
     finally:
-        guest.qmp().execute("balloon", value=guest.memory_mib * MIB)
+        guest.qmp().execute("balloon", value=whole)
     pages = BALLOON_MIB * MIB // found["page_size"]
-    assert before["managed_pages"] - found["managed_pages"] == pages, (
-        f"{before['managed_pages']} pages became {found['managed_pages']}")
-    rows = {row["name"]: row["pages"] for row in found["outside"]}
-    assert rows["balloon"] == pages, rows
-    assert rows["reserved"] == line_of_outside(before, "reserved"), rows
-    guest.wait_for(lambda: managed_pages(guest) == before["managed_pages"], 60,
+    lost = before["managed_pages"] - found["managed_pages"]
+    outside, inside = line_of_outside(found, "balloon"), line_of(found, "balloon")["pages"]
+    wanted = (0, 0, pages) if stays_managed else (pages, pages, 0)
+    assert (lost, outside, inside) == wanted, f"{(lost, outside, inside)} pages, not {wanted}"
+    assert line_of_outside(found, "reserved") == line_of_outside(before, "reserved"), found
+    guest.wait_for(lambda: guest.qmp().execute("query-balloon")["actual"] == whole, 60,
                    what="a deflated balloon")
-    return next(line for line in text.splitlines() if line.startswith("  balloon"))
+    after = look(guest)
+    assert after["managed_pages"] == before["managed_pages"], after["managed_pages"]
+    assert line_of_outside(after, "balloon") == line_of(after, "balloon")["pages"] == 0, after
+    return f"{pages} pages inflated: {lost} no longer managed, {inside} in the sum"
 
 
 def check_off(guest: Guest) -> str:
@@ -239,7 +243,7 @@ def check_off(guest: Guest) -> str:
 
 
 def run_kernel(tap: Tap, kernel: Kernel) -> None:
-    """All checks, in two guests."""
+    """All checks, in three guests."""
     checks: dict[str, Callable[[Guest], str]] = {
         "alone": check_alone, "what a load does": check_account, "sluiced holds": check_hold,
         "totals only": check_totals_only, "balloon": check_balloon}
@@ -248,6 +252,10 @@ def run_kernel(tap: Tap, kernel: Kernel) -> None:
             tap.check(f"{kernel.name}: {what}", partial(check, guest))
     with Guest(kernel, memory_mib=256, files=matrix.files(), balloon=None) as guest:
         tap.check(f"{kernel.name}: no balloon", partial(check_off, guest))
+    with Guest(kernel, memory_mib=384, files=matrix.files(), balloon=None,
+               qemu_args=["-device", TAKES_BACK]) as guest:
+        tap.check(f"{kernel.name}: a balloon that the guest may take back",
+                  partial(check_balloon, guest, True))
 
 
 def main() -> int:
