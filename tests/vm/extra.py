@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -299,16 +298,5 @@ def run_kernel(tap: Tap, kernel: Kernel) -> None:
             tap.check(f"{kernel.name}: {what}", partial(check, guest))
 
 
-def main() -> int:
-    tap = Tap()
-    fetched: list[Kernel] = []
-    for name in sys.argv[1:] or KERNELS:
-        tap.check(f"{name}: kernel", partial(matrix.fetch, name, fetched))
-    with ThreadPoolExecutor(matrix.GUESTS_AT_ONCE) as pool:
-        for kernel in fetched:
-            pool.submit(tap.check, f"{kernel.name}: guest runs", partial(run_kernel, tap, kernel))
-    return tap.finish()
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(matrix.run_all(sys.argv[1:] or KERNELS, run_kernel))

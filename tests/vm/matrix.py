@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -691,17 +691,17 @@ def run_kernel(tap: Tap, kernel: Kernel) -> None:
                   lambda: check_cannot_report(guest, "does not offer free page reporting"))
 
 
-def main() -> int:
+def run_all(names: Sequence[str], run: Callable[[Tap, Kernel], None]) -> int:
+    """Fetch the kernels and carry out `run` with each; the exit status of the program."""
     tap = Tap()
-    names = sys.argv[1:] or NAMES
     fetched: list[Kernel] = []
     for name in names:  # one after the other: apt's folders are shared
         tap.check(f"{name}: kernel", partial(fetch, name, fetched))
     with ThreadPoolExecutor(GUESTS_AT_ONCE) as pool:
         for kernel in fetched:
-            pool.submit(tap.check, f"{kernel.name}: guests run", partial(run_kernel, tap, kernel))
+            pool.submit(tap.check, f"{kernel.name}: guests run", partial(run, tap, kernel))
     return tap.finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_all(sys.argv[1:] or NAMES, run_kernel))
