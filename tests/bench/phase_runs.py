@@ -57,7 +57,7 @@ class Scale:
 
     def seconds(self) -> float:
         """A run, roughly, by emulation."""
-        return (10 + self.warm_mib / 130 + (self.warm_jobs + 2 * self.burst_jobs) * 0.09
+        return (10 + self.warm_mib / 130 + (self.warm_jobs + 2 * self.burst_jobs) * 0.1
                 + self.settle_jobs * SETTLE_JOB_SECONDS + self.idle_seconds)
 
 

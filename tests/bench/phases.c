@@ -14,8 +14,9 @@
  *   burst JOBS      short-lived processes (jobs), which map, touch and unmap pieces of 4 KiB to
  *                   4 MiB and write files, JOB_TASKS of them at a time. Meanwhile this process
  *                   builds up a heap of pieces, and half of the files are removed again. In the
- *                   end scattered pieces of the heap and most files are freed: what is free then
- *                   is in good part in pieces below 2 MiB. The rest stays in use.
+ *                   end much memory is taken and given back at once, as by a linker; then
+ *                   scattered pieces of the heap and most files are freed: what is free then is
+ *                   in good part in pieces below 2 MiB. The rest stays in use.
  *   settle JOBS     as many small jobs, one after the other, with pauses between
  *
  * Static and without any library but libc, because it runs in a guest that has only busybox.
@@ -46,6 +47,8 @@
 #define JOB_FILES  3
 #define HEAP_BYTES (3 * MIB) /* that the heap grows by with each job */
 #define FILE_DELAY 8	     /* jobs until a file is removed during the burst */
+
+#define LINK_BYTES (5 * MIB / 2) /* for each job, all at once at the end of a burst */
 
 /* Sizes are drawn evenly by order, from one page on, as a rule of thumb of what builds map. */
 #define PIECE_ORDERS 10 /* below 4 MiB */
@@ -311,6 +314,18 @@ static int run_jobs(const struct load *load, struct heap *heap, uint64_t *seed, 
 	return rc;
 }
 
+/* In one piece, of huge pages where the guest has them. */
+static int take_and_give(const struct load *load, size_t size)
+{
+	struct piece piece = { 0 };
+	const int rc = piece_map(&piece, size, false);
+
+	if (rc)
+		return rc;
+	touch(&piece, load->page);
+	return piece_unmap(&piece);
+}
+
 static int burst(struct load *load, unsigned int jobs, unsigned int freed_percent,
 		 unsigned int removed_percent)
 {
@@ -319,6 +334,8 @@ static int burst(struct load *load, unsigned int jobs, unsigned int freed_percen
 	int rc, err;
 
 	rc = run_jobs(load, &heap, &seed, jobs);
+	if (!rc)
+		rc = take_and_give(load, jobs * LINK_BYTES);
 	err = heap_scatter(&heap, &seed, freed_percent);
 	rc = rc ? rc : err;
 	if (!rc)
@@ -329,14 +346,8 @@ static int burst(struct load *load, unsigned int jobs, unsigned int freed_percen
 
 static int step_warm(struct load *load, unsigned long mib, unsigned long jobs)
 {
-	struct piece piece = { 0 };
-	int rc;
+	const int rc = take_and_give(load, mib * MIB);
 
-	rc = piece_map(&piece, mib * MIB, false);
-	if (rc)
-		return rc;
-	touch(&piece, load->page);
-	rc = piece_unmap(&piece);
 	return rc ? rc : burst(load, (unsigned int)jobs, 100, 100);
 }
 
