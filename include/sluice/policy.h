@@ -46,6 +46,7 @@ struct prepared {
 	uint64_t asked;	    /* bytes that were to be reclaimed */
 	uint64_t reclaimed; /* bytes */
 	bool scarce;	    /* the kernel found less than it was asked for */
+	bool unable;	    /* there is no means to reclaim */
 	bool compacted;
 	int node;	 /* that was compacted, or -1: all */
 	uint64_t blocks; /* pageblocks that became free as a whole by it */
@@ -130,7 +131,8 @@ struct trim_state {
 	uint64_t last_ns;
 	uint64_t window_ns; /* beginning of the min_idle that max_fraction counts in */
 	uint64_t window_cache, window_gone; /* bytes */
-	uint64_t rest_ns;		    /* nothing is evicted before */
+	uint64_t rest_ns;		    /* nothing is evicted before, */
+	bool unable;			    /* since there is no means, not since little is found */
 	bool releasing;
 	unsigned int kicks;   /* since the last progress */
 	uint64_t reported;    /* bytes at the last decision */

@@ -99,6 +99,7 @@ static void do_reclaim(struct daemon *daemon, const struct reclaim_request *requ
 	preparer->last.asked += request->bytes;
 	preparer->last.reclaimed += done;
 	preparer->last.scarce |= rc == -EAGAIN;
+	preparer->last.unable |= rc == -EOPNOTSUPP;
 	if (preparer->reclaimer.method != before)
 		log_method(&preparer->reclaimer);
 	log_at(level, "reclaimed %s of %s by %s in %s%s%s", format_size(done, done_text),

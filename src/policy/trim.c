@@ -136,7 +136,9 @@ static struct eviction evict(const struct policy_input *input, struct trim_state
 
 	format_duration(state->min_idle, min_idle);
 	if (input->now_ns < state->rest_ns) {
-		snprintf(why, size, "the kernel found less than was asked for: a rest of %s",
+		snprintf(why, size, "%s: a rest of %s",
+			 state->unable ? "this kernel can't evict on request" :
+					 "the kernel found less than was asked for",
 			 format_duration(state->rest_ns - input->now_ns, text));
 		return (struct eviction){ 0 };
 	}
@@ -176,7 +178,11 @@ static void settle(const struct policy_input *input, struct trim_state *state)
 
 	state->window_gone += prepared->reclaimed;
 	/* the rest of it is in use, or protected: asking again at once only costs time */
-	if (prepared->scarce && prepared->reclaimed < prepared->asked / 2)
+	if (prepared->unable || prepared->asked)
+		state->unable = prepared->unable;
+	if (prepared->unable)
+		state->rest_ns = input->now_ns + input->config->prepare.backoff;
+	else if (prepared->scarce && prepared->reclaimed < prepared->asked / 2)
 		state->rest_ns = input->now_ns + input->config->trim.min_idle / 2;
 }
 

@@ -22,7 +22,7 @@ struct seen {
 	uint64_t refaults; /* MiB */
 	uint64_t stalls;
 	int psi; /* percent */
-	bool ages, hidden, scarce;
+	bool ages, hidden, scarce, unable;
 	uint64_t old;
 };
 
@@ -116,7 +116,8 @@ static void decide_on(const struct seen *seen, struct policy_state *state,
 		.shape = &shape,
 		.prepared = { .asked = seen->asked * MIB,
 			      .reclaimed = seen->reclaimed * MIB,
-			      .scarce = seen->scarce },
+			      .scarce = seen->scarce,
+			      .unable = seen->unable },
 		.now_ns = NSEC_PER_SEC + seen->ms * NSEC_PER_MSEC,
 		.pass_delay = given.pass_delay,
 		.acting = given.acting,
@@ -277,6 +278,20 @@ static const struct trim_case cases[] = {
 		    NOTHING,
 		    "the kernel found less than was asked for: a rest of 30 s" },
 		  { { 92 * S, .inactive = 390, .stolen = 10 }, EVICT(195, ANY), "evicting" },
+	  } },
+	{ "without means nothing is asked for again and again",
+	  all_of_it,
+	  {
+		  { { 0, .inactive = 400 }, NOTHING, "watched" },
+		  { { 60 * S, .inactive = 400 }, EVICT(200, 0), "evicting" },
+		  { { 62 * S, .inactive = 400, .asked = 200, .unable = true },
+		    NOTHING,
+		    "this kernel can't evict on request: a rest of 5 min" },
+		  { { 64 * S, .inactive = 400 }, NOTHING, "can't evict on request" },
+		  { { 362 * S, .inactive = 400 }, EVICT(200, 0), "evicting" },
+		  { { 364 * S, .inactive = 400, .asked = 200, .scarce = true },
+		    NOTHING,
+		    "found less than was asked for" },
 	  } },
 	{ "releases what became free, until a quarter of start is left",
 	  trim,
