@@ -5,9 +5,17 @@
 #include <string.h>
 
 const struct command commands[] = {
-	{ "probe", "", "what kernel and balloon can do, what is missing",
+	{ "probe", "[--host]", "what kernel and balloon can do, what is missing",
 	  "Each thing that is missing stands with its reason and its remedy. Works without the "
-	  "daemon, as root; nothing is written.",
+	  "daemon, as root; nothing is written.\n"
+	  "--host finds out whether the host really releases what is reported, by the time that "
+	  "memory takes at its first touch: the host has to find and zero what it released. It "
+	  "takes at most 64 MiB, and at most a quarter of the memory that is free above the low "
+	  "watermarks; frees part of it, kicks, waits until that is reported, and touches it again "
+	  "beside memory that was in use all the time; some seconds for each round. All is freed "
+	  "at the end, and no knob is written. Without a verdict it says why. --samples N is the "
+	  "number of pairs to compare, 32 by default, 12 to 1024. The exit status tells the "
+	  "verdict, see below. docs/probe-host.md says how to read the answer.",
 	  run_probe },
 	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
 	{ "hist", "[OPTIONS]", "free memory by order, run length, age (--view)",

@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 #include "sluice/kick.h"
 #include "sluice/reporting.h"
 #include "sluice/units.h"
+#include "truth.h"
+
+#define SAMPLES_DEFAULT 32
 
 /* One line of the answer: a thing, whether it is there, and what to know or do. */
 struct finding {
@@ -171,9 +175,50 @@ static void print_findings(const struct findings *findings, const char *kernel)
 			    findings->list[i].text);
 }
 
+struct request {
+	bool host;
+	unsigned int samples; /* 0: not given */
+};
+
+static int parse_request(struct request *request, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "host", no_argument, NULL, 'h' },
+		{ "samples", required_argument, NULL, 's' },
+		{ 0 },
+	};
+	struct errmsg err = { 0 };
+	int64_t samples;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'h') {
+			request->host = true;
+		} else if (c != 's') {
+			return EXIT_USAGE;
+		} else if (parse_int(optarg, TRUTH_LEAST_PAIRS, TRUTH_MOST_PAIRS, &samples, &err)) {
+			fprintf(stderr, "sluice probe: --samples: %s\n", err.text);
+			return EXIT_USAGE;
+		} else {
+			request->samples = (unsigned int)samples;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "sluice probe: unexpected argument \"%s\"; try sluice --help\n",
+			argv[optind]);
+		return EXIT_USAGE;
+	}
+	if (request->samples && !request->host) {
+		fprintf(stderr, "sluice probe: --samples is for --host\n");
+		return EXIT_USAGE;
+	}
+	return EXIT_OK;
+}
+
 int run_probe(const struct cli *cli, int argc, char **argv)
 {
 	struct findings findings = { 0 };
+	struct request request = { 0 };
 	struct reporting reporting;
 	struct topology topology;
 	struct errmsg err = { 0 };
@@ -181,8 +226,10 @@ int run_probe(const struct cli *cli, int argc, char **argv)
 	json_t *json;
 	int root, rc;
 
-	if (expect_no_arguments("probe", argc, argv) != EXIT_OK)
+	if (parse_request(&request, argc, argv) != EXIT_OK)
 		return EXIT_USAGE;
+	if (request.host)
+		return probe_host(cli, request.samples ? request.samples : SAMPLES_DEFAULT);
 	root = root_open("/", &err);
 	if (root < 0)
 		return fail(cli, err.text);
