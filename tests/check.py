@@ -335,7 +335,7 @@ def live(step: Step) -> None:
 
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
-    for program in ("matrix", "audit", "shapes"):
+    for program in ("matrix", "audit", "shapes", "probe_host"):
         run_tap(step, program, sys.executable, f"tests/vm/{program}.py", timeout=VM_SECONDS)
     run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 

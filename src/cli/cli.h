@@ -46,8 +46,11 @@ int run_check(const struct cli *cli, int argc, char **argv);
 int run_kick(const struct cli *cli, int argc, char **argv);
 int run_restore(const struct cli *cli, int argc, char **argv);
 
-/* sluice probe --host: touches memory; @samples is from TRUTH_LEAST_PAIRS to TRUTH_MOST_PAIRS. */
-int probe_host(const struct cli *cli, unsigned int samples);
+/*
+ * sluice probe --host: touches at most @memory bytes at a time; @samples is from
+ * TRUTH_LEAST_PAIRS to TRUTH_MOST_PAIRS.
+ */
+int probe_host(const struct cli *cli, unsigned int samples, uint64_t memory);
 
 void print_commands(FILE *out);	      /* for --help */
 void print_commands_scdoc(FILE *out); /* for the man page */

@@ -8,14 +8,15 @@ const struct command commands[] = {
 	{ "probe", "[--host]", "what kernel and balloon can do, what is missing",
 	  "Each thing that is missing stands with its reason and its remedy. Works without the "
 	  "daemon, as root; nothing is written.\n"
-	  "--host finds out whether the host really releases what is reported, by the time that "
-	  "memory takes at its first touch: the host has to find and zero what it released. It "
-	  "takes at most 64 MiB, and at most a quarter of the memory that is free above the low "
-	  "watermarks; frees part of it, kicks, waits until that is reported, and touches it again "
-	  "beside memory that was in use all the time; some seconds for each round. All is freed "
-	  "at the end, and no knob is written. Without a verdict it says why. --samples N is the "
-	  "number of pairs to compare, 32 by default, 12 to 1024. The exit status tells the "
-	  "verdict, see below. docs/probe-host.md says how to read the answer.",
+	  "--host finds out whether the host really releases what is reported, by the time of the "
+	  "first touch: what the host released it has to find and zero again. It takes memory, "
+	  "frees some of it, kicks, waits until that is reported, and touches it again, by turns "
+	  "with memory that was in use all the time; this takes seconds, and no knob is written. "
+	  "--memory SIZE is what it takes at the most, 64MiB by default, and never more than a "
+	  "quarter of what is free above the low watermarks; all of it is freed at the end. "
+	  "--samples N is how many touches of each kind it compares, 64 by default, 60 to 1024. "
+	  "Without a verdict it says why. The exit status is the verdict, see below; "
+	  "docs/probe-host.md says how to read the answer.",
 	  run_probe },
 	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
 	{ "hist", "[OPTIONS]", "free memory by order, run length, age (--view)",

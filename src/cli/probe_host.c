@@ -14,7 +14,6 @@
 #include "sluice/units.h"
 #include "trial.h"
 
-#define MOST_MEMORY    (64 * MIB)
 #define FREE_MEMORY_OF 4 /* a quarter of it at the most */
 #define LEAST_BLOCKS   8
 
@@ -24,17 +23,20 @@ struct answer {
 	bool has_effect;
 	struct touch_effect effect;
 	unsigned int wanted;
-	uint64_t memory; /* bytes held at a time */
+	uint64_t memory; /* bytes that may be held at a time; then those that were */
 	struct trial_result trial;
 };
 
-/* Blocks that may be held: free memory above the low watermarks is what is to spare. */
+/*
+ * Blocks that may be held, of @most bytes: free memory above the low watermarks is what
+ * is to spare.
+ */
 static int bound_blocks(int root, const struct topology *topology, unsigned int limit,
-			size_t block_size, unsigned int *ret, struct errmsg *err)
+			size_t block_size, uint64_t most, unsigned int *ret, struct errmsg *err)
 {
 	struct sluice_zone_info zones[SLUICE_MAX_ZONES];
 	char free_text[UNITS_TEXT], need_text[UNITS_TEXT];
-	uint64_t spare = 0, most;
+	uint64_t spare = 0;
 	bool open = false;
 	unsigned int nr;
 	int rc;
@@ -56,13 +58,15 @@ static int bound_blocks(int root, const struct topology *topology, unsigned int 
 			"reports at order limit %u (low watermark + %u blocks): try again "
 			"when more is free",
 			limit, REPORTING_CAPACITY);
-	most = spare / FREE_MEMORY_OF < MOST_MEMORY ? spare / FREE_MEMORY_OF : MOST_MEMORY;
+	if (most > spare / FREE_MEMORY_OF)
+		most = spare / FREE_MEMORY_OF;
 	if (most / block_size < LEAST_BLOCKS)
-		return errmsg_set(err, -EAGAIN,
-				  "%s are free above the low watermarks, of which it would take at "
-				  "most a quarter and at most 64 MiB; it needs %s, %u huge pages",
-				  format_size(spare, free_text),
-				  format_size(LEAST_BLOCKS * block_size, need_text), LEAST_BLOCKS);
+		return errmsg_set(
+			err, -EAGAIN,
+			"%s are free above the low watermarks, of which it takes at most "
+			"a quarter, and no more than --memory; it needs %s, %u huge pages",
+			format_size(spare, free_text),
+			format_size(LEAST_BLOCKS * block_size, need_text), LEAST_BLOCKS);
 	*ret = (unsigned int)(most / block_size);
 	return 0;
 }
@@ -84,8 +88,9 @@ static int check_limit(const struct reporting *reporting, const struct topology 
 }
 
 /* Everything that has to be so before memory is touched. */
-static int prepare(int root, struct topology *topology, struct reporting *reporting,
-		   size_t *block_size, unsigned int *blocks, struct errmsg *err)
+static int prepare(int root, uint64_t memory, struct topology *topology,
+		   struct reporting *reporting, size_t *block_size, unsigned int *blocks,
+		   struct errmsg *err)
 {
 	int rc;
 
@@ -102,7 +107,7 @@ static int prepare(int root, struct topology *topology, struct reporting *report
 		rc = check_limit(reporting, topology, *block_size, err);
 	if (!rc)
 		rc = bound_blocks(root, topology, reporting_order_limit(reporting, topology),
-				  *block_size, blocks, err);
+				  *block_size, memory, blocks, err);
 	return rc;
 }
 
@@ -120,7 +125,8 @@ static int try_memory(int root, struct answer *answer)
 
 	options.topology = &topology;
 	options.reporting = &reporting;
-	rc = prepare(root, &topology, &reporting, &block_size, &blocks, &answer->why);
+	rc = prepare(root, answer->memory, &topology, &reporting, &block_size, &blocks,
+		     &answer->why);
 	if (!rc)
 		rc = touch_open(root, &topology, block_size, blocks, &area, &answer->why);
 	if (rc)
@@ -157,10 +163,10 @@ static void print_answer(const struct answer *answer)
 		format_size(trial->count.block_size, block);
 		format_duration((uint64_t)effect->reported_ns.value, first);
 		format_duration((uint64_t)effect->backed_ns.value, second);
-		print_field(
-			stdout, "first touch",
-			"%s per block of %s if reported, %s if the host has it (lower quartiles)",
-			first, block, second);
+		print_field(stdout, "first touch",
+			    "%s per block of %s if reported, %s if the host has it (of the fastest "
+			    "tenth the slowest)",
+			    first, block, second);
 		print_field(stdout, "ratio",
 			    "%.2f; with %.0f %% confidence from %.2f to %.2f; p = %.2g that "
 			    "chance alone makes reported memory so much slower",
@@ -201,12 +207,13 @@ static json_t *answer_json(const struct answer *answer)
 			 (int)count->pairs, "rounds", (int)trial->rounds, "freed_blocks",
 			 (int)count->freed, "reported_blocks", (int)count->reported,
 			 "touched_blocks", (int)count->touched, "block_bytes",
-			 (json_int_t)count->block_size, "memory_bytes", (json_int_t)answer->memory,
-			 "elapsed_ns", (json_int_t)trial->elapsed_ns, "effect",
+			 (json_int_t)count->block_size, "memory_bytes",
+			 (json_int_t)(trial->rounds ? answer->memory : 0), "elapsed_ns",
+			 (json_int_t)trial->elapsed_ns, "effect",
 			 answer->has_effect ? effect_json(&answer->effect) : json_null());
 }
 
-int probe_host(const struct cli *cli, unsigned int samples)
+int probe_host(const struct cli *cli, unsigned int samples, uint64_t memory)
 {
 	static const int statuses[] = {
 		[TRUTH_RELEASES] = EXIT_OK,
@@ -222,6 +229,7 @@ int probe_host(const struct cli *cli, unsigned int samples)
 		return fail(cli, "no memory for samples");
 	answer->truth = TRUTH_UNKNOWN;
 	answer->wanted = samples;
+	answer->memory = memory;
 	root = root_open("/", &answer->why);
 	if (root >= 0) {
 		if (!try_memory(root, answer))

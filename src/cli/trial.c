@@ -41,6 +41,7 @@ struct trial {
 	enum role *roles;
 	struct known *known;
 	unsigned int nr_known;
+	unsigned int spare; /* blocks to push others out of the per-CPU lists with */
 };
 
 static uint64_t now_ns(void)
@@ -139,11 +140,11 @@ static unsigned int choose_buddies(struct trial *trial, unsigned int most)
 	return freed;
 }
 
-/* Gives each block its role in this round: a quarter is freed, a quarter kept, half to spare. */
+/* Gives each block its role in this round: what is not to spare is half freed, half kept. */
 static void choose(struct trial *trial)
 {
 	const struct touch_area *area = trial->area;
-	const unsigned int most = area->nr / 4;
+	const unsigned int most = (area->nr - trial->spare) / 2;
 	unsigned int freed, kept;
 
 	memset(trial->roles, 0, area->nr * sizeof(*trial->roles));
@@ -176,6 +177,25 @@ static bool all_in_buddy_lists(const struct trial *trial)
 	return true;
 }
 
+/*
+ * Frees spare blocks until the others are in the buddy lists. Returns how many the next
+ * round should have to spare: some more, since these lists grow and shrink.
+ */
+static unsigned int push_out(struct trial *trial)
+{
+	struct touch_area *area = trial->area;
+	unsigned int used = 0;
+
+	for (unsigned int i = 0; i < area->nr && !all_in_buddy_lists(trial); i++) {
+		if (trial->roles[i] != ROLE_SPARE)
+			continue;
+		touch_free(area, i);
+		used++;
+	}
+	used += used / 4 + 1;
+	return used < area->nr / 2 ? used : area->nr / 2;
+}
+
 /* Returns how many are freed to be reported. */
 static unsigned int free_blocks(struct trial *trial)
 {
@@ -191,9 +211,7 @@ static unsigned int free_blocks(struct trial *trial)
 		touch_free(area, i);
 		freed++;
 	}
-	for (unsigned int i = 0; i < area->nr && !all_in_buddy_lists(trial); i++)
-		if (trial->roles[i] == ROLE_SPARE)
-			touch_free(area, i);
+	trial->spare = push_out(trial);
 	return freed;
 }
 
@@ -319,7 +337,12 @@ static int run_round(struct trial *trial, unsigned int *reported, struct errmsg 
 int trial_run(struct touch_area *area, const struct trial_options *options,
 	      struct trial_result *result, struct errmsg *err)
 {
-	struct trial trial = { .area = area, .options = options, .result = result };
+	struct trial trial = {
+		.area = area,
+		.options = options,
+		.result = result,
+		.spare = area->nr / 2,
+	};
 	const uint64_t start = now_ns();
 	unsigned int futile = 0, reported;
 	int rc;

@@ -7,7 +7,7 @@
  * So the trial takes blocks of its own, has them backed by touching them, and then in
  * each round
  *
- *   frees a quarter of them and has the kernel look for memory to report (a kick),
+ *   frees some of them and has the kernel look for memory to report (a kick),
  *   waits until they are reported, while others stay in use,
  *   touches the reported ones again; after each, frees one that was in use, which the
  *   kernel gives back at once from its lists, and touches that too.
@@ -31,7 +31,7 @@
 #include "touch.h"
 #include "truth.h"
 
-#define TRIAL_MOST_ROUNDS 16
+#define TRIAL_MOST_ROUNDS 32
 
 struct trial_options {
 	const struct topology *topology;

@@ -38,47 +38,35 @@ static struct touch_interval quantile_interval(const double *values, unsigned in
 	};
 }
 
-/* Values that are equal to values[i], which is the first of them, from there on. */
-static unsigned int count_equal(const double *values, unsigned int nr, unsigned int i)
+/* How many of @values, sorted, from the @i-th on are equal to @value. */
+static unsigned int count_equal(const double *values, unsigned int nr, unsigned int i, double value)
 {
 	unsigned int equal = 0;
 
-	while (i + equal < nr && values[i + equal] <= values[i])
+	while (i + equal < nr && values[i + equal] <= value)
 		equal++;
 	return equal;
 }
 
-double truth_u_test(double *a, double *b, unsigned int nr)
+double truth_u_test(double *a, unsigned int nr_a, double *b, unsigned int nr_b)
 {
-	const double all = 2.0 * nr, pairs = (double)nr * nr;
+	const double all = nr_a + nr_b, pairs = (double)nr_a * nr_b;
 	double u = 0, ties = 0, deviation;
 	unsigned int i = 0, j = 0;
 
-	gsl_sort(a, 1, nr);
-	gsl_sort(b, 1, nr);
-	/* U counts the pairs in which a is larger, a tie as half a one */
-	while (i < nr) {
-		const unsigned int equal_a = count_equal(a, nr, i);
-		unsigned int equal_b = 0;
+	gsl_sort(a, 1, nr_a);
+	gsl_sort(b, 1, nr_b);
+	/* U counts the pairs in which a is larger, and half of those that are equal */
+	while (i < nr_a || j < nr_b) {
+		const double value = j == nr_b || (i < nr_a && a[i] < b[j]) ? a[i] : b[j];
+		const unsigned int in_a = count_equal(a, nr_a, i, value);
+		const unsigned int in_b = count_equal(b, nr_b, j, value);
+		const double tied = in_a + in_b;
 
-		while (j < nr && b[j] < a[i]) {
-			const double equal = count_equal(b, nr, j);
-
-			ties += equal * equal * equal - equal;
-			j += (unsigned int)equal;
-		}
-		if (j < nr && b[j] <= a[i])
-			equal_b = count_equal(b, nr, j);
-		u += equal_a * (j + equal_b / 2.0);
-		ties += pow(equal_a + equal_b, 3) - (equal_a + equal_b);
-		i += equal_a;
-		j += equal_b;
-	}
-	while (j < nr) {
-		const double equal = count_equal(b, nr, j);
-
-		ties += equal * equal * equal - equal;
-		j += (unsigned int)equal;
+		u += in_a * (j + in_b / 2.0);
+		ties += tied * tied * tied - tied;
+		i += in_a;
+		j += in_b;
 	}
 	deviation = sqrt(pairs / 12 * (all + 1 - ties / (all * (all - 1))));
 	return deviation > 0 ? gsl_cdf_ugaussian_Q((u - pairs / 2 - 0.5) / deviation) : 1;
@@ -100,7 +88,7 @@ int truth_effect(const struct touch_pair *pairs, unsigned int nr, struct touch_e
 		reported[i] = (double)pairs[i].reported_ns;
 		backed[i] = (double)pairs[i].backed_ns;
 	}
-	p = truth_u_test(reported, backed, nr);
+	p = truth_u_test(reported, nr, backed, nr);
 	r = quantile_interval(reported, nr);
 	b = quantile_interval(backed, nr);
 	*ret = (struct touch_effect){
@@ -163,8 +151,7 @@ enum truth truth_judge(const struct touch_effect *effect, unsigned int nr, uint6
 	format_extra(effect->extra_ns.low, low);
 	format_extra(effect->extra_ns.high, high);
 	format_extra(least, cost);
-	if (effect->extra_ns.low > least && effect->ratio.low > TRUTH_LEAST_RATIO &&
-	    effect->p < TRUTH_P_DIFFERENT) {
+	if (effect->extra_ns.low > least && effect->ratio.low > TRUTH_LEAST_RATIO) {
 		errmsg_set(why, 0,
 			   "the first touch of reported memory takes longer than that of memory "
 			   "that the host has, by %s to %s in %u pairs: the host had to find and "
@@ -172,7 +159,16 @@ enum truth truth_judge(const struct touch_effect *effect, unsigned int nr, uint6
 			   low, high, nr);
 		return TRUTH_RELEASES;
 	}
-	if (effect->extra_ns.high < least && effect->p > TRUTH_P_SAME) {
+	if (effect->ratio.high * TRUTH_LEAST_RATIO < 1) {
+		errmsg_set(
+			why, 0,
+			"memory in use is touched more slowly than reported memory, with a ratio "
+			"of %.2f at the most: the host does something else to memory, like "
+			"swapping it out",
+			effect->ratio.high);
+		return TRUTH_UNKNOWN;
+	}
+	if (effect->extra_ns.high < least && effect->p >= TRUTH_P) {
 		errmsg_set(
 			why, 0,
 			"the first touch of reported memory takes as long as that of memory that "
@@ -180,6 +176,14 @@ enum truth truth_judge(const struct touch_effect *effect, unsigned int nr, uint6
 			"had to find and zero it would need %s at least",
 			low, high, nr, cost);
 		return TRUTH_KEEPS;
+	}
+	if (effect->extra_ns.high < least) {
+		errmsg_set(why, 0,
+			   "some blocks of reported memory are touched as fast as memory that the "
+			   "host has, but too many are slower (p = %.2g): the host may release a "
+			   "part of what is reported, or noise came at the wrong moments",
+			   effect->p);
+		return TRUTH_UNKNOWN;
 	}
 	errmsg_set(why, 0,
 		   "the first touch of reported memory takes longer by %s to %s in %u pairs: that "

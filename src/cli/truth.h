@@ -12,24 +12,26 @@
 #include "sluice/errmsg.h"
 
 /*
- * Noise only adds to a time, and on a busy host to many of them, so kinds are compared
- * by their lower quartile: with this confidence it lies within an interval, of which
- * the least number of pairs has both ends.
+ * Noise only adds to a time, and on a busy host it adds to most of them: the fast end is
+ * what tells. Both kinds are compared by this quantile; with this confidence it lies in
+ * an interval, of which the least number of pairs has both ends.
  */
-#define TRUTH_QUANTILE	  0.25
+#define TRUTH_QUANTILE	  0.1
 #define TRUTH_CONFIDENCE  0.99
-#define TRUTH_LEAST_PAIRS 24
+#define TRUTH_LEAST_PAIRS 60
 #define TRUTH_MOST_PAIRS  1024
 
-/* Mann-Whitney U test: below the one for a verdict that there is a difference, else above the other. */
-#define TRUTH_P_DIFFERENT 0.001
-#define TRUTH_P_SAME	  0.01
+/*
+ * All of the times are compared by a U test: where p is below this, they are not alike,
+ * though their fast ends may be.
+ */
+#define TRUTH_P 0.01
 
 /*
  * What a host that released a block has to do at least: zero it, which no processor
  * does faster than this for memory that is not in its caches. Bytes per second.
  */
-#define TRUTH_FASTEST_ZEROING (UINT64_C(32) << 30)
+#define TRUTH_FASTEST_ZEROING (UINT64_C(16) << 30)
 
 /*
  * And what it takes in proportion: the guest zeroes the same block in the same touch,
@@ -53,7 +55,7 @@ struct touch_interval {
 };
 
 struct touch_effect {
-	struct touch_interval reported_ns; /* lower quartiles */
+	struct touch_interval reported_ns; /* the quantile */
 	struct touch_interval backed_ns;
 	struct touch_interval ratio;	/* of these two */
 	struct touch_interval extra_ns; /* their difference */
@@ -66,10 +68,10 @@ int truth_effect(const struct touch_pair *pairs, unsigned int nr, struct touch_e
 
 /*
  * One-sided p of the Mann-Whitney U test that values of @a tend to be larger than those
- * of @b: normal approximation with corrections for ties and continuity, good from
- * about 20 values of each kind. Sorts both. 1 if all are equal.
+ * of @b: normal approximation with corrections for ties and continuity. Sorts both.
+ * 1 if all are equal.
  */
-double truth_u_test(double *a, double *b, unsigned int nr);
+double truth_u_test(double *a, unsigned int nr_a, double *b, unsigned int nr_b);
 
 enum truth {
 	TRUTH_RELEASES,
