@@ -80,11 +80,11 @@ int touch_open(int root, const struct topology *topology, size_t block_size, uns
 	int rc;
 
 	area.pfns = malloc(nr * sizeof(*area.pfns));
-	rc = area.pfns ? 0 : errmsg_set(err, -ENOMEM, "no memory for %u addresses", nr);
-	for (unsigned int i = 0; !rc && i < nr; i++)
+	if (!area.pfns)
+		return errmsg_set(err, -ENOMEM, "no memory for %u addresses", nr);
+	for (unsigned int i = 0; i < nr; i++)
 		area.pfns[i] = TOUCH_NO_PFN;
-	if (!rc)
-		rc = open_file(root, "proc/self/pagemap", &area.pagemap, err);
+	rc = open_file(root, "proc/self/pagemap", &area.pagemap, err);
 	if (!rc)
 		rc = open_file(root, "proc/kpageflags", &area.kpageflags, err);
 	if (!rc)
@@ -138,7 +138,7 @@ static int find_pfn(const struct touch_area *area, const char *address, uint64_t
 static int find_block(struct touch_area *area, unsigned int i, uint64_t *ret)
 {
 	const char *block = area->blocks + i * area->block_size;
-	uint64_t first, last;
+	uint64_t first = 0, last = 0;
 	int rc;
 
 	rc = find_pfn(area, block, &first);

@@ -350,13 +350,18 @@ int trial_run(struct touch_area *area, const struct trial_options *options,
 	*result = (struct trial_result){ .count.block_size = area->block_size };
 	trial.roles = calloc(area->nr, sizeof(*trial.roles));
 	trial.known = calloc((size_t)area->nr * TRIAL_MOST_ROUNDS, sizeof(*trial.known));
-	rc = trial.roles && trial.known ? pin(err) : errmsg_set(err, -ENOMEM, "no memory");
+	if (!trial.roles || !trial.known) {
+		rc = errmsg_set(err, -ENOMEM, "no memory for the places of %u blocks", area->nr);
+		goto out;
+	}
+	rc = pin(err);
 	while (!rc && result->count.pairs < options->samples && futile < FUTILE_ROUNDS &&
 	       result->rounds < TRIAL_MOST_ROUNDS) {
 		rc = run_round(&trial, &reported, err);
 		futile = rc || reported ? 0 : futile + 1;
 	}
 	result->elapsed_ns = now_ns() - start;
+out:
 	free(trial.roles);
 	free(trial.known);
 	return rc;

@@ -98,7 +98,7 @@ static void test_quantiles(void **state)
 
 		for (unsigned int k = 0; k < nr; k++) {
 			pairs[k].backed_ns = 1001 + (k * 37) % nr;
-			pairs[k].reported_ns = 2 * (1001 + (k * 91) % nr);
+			pairs[k].reported_ns = UINT64_C(2) * (1001 + (k * 91) % nr);
 		}
 		assert_int_equal(truth_effect(pairs, nr, &effect), 0);
 		assert_near(effect.backed_ns.low, 1000 + ranks[i].low, 1e-12);
