@@ -19,12 +19,11 @@ static double at_most_below(unsigned int k, unsigned int nr)
 /*
  * The quantile of what @values, sorted, are samples of. It is below the value of rank
  * @low if fewer than @low values are below it, and above that of rank @high if at least
- * @high are: each of the four ends of two intervals may be wrong with a quarter of the
- * chance that is left.
+ * @high are.
  */
 static struct touch_interval quantile_interval(const double *values, unsigned int nr)
 {
-	const double tail = (1 - TRUTH_CONFIDENCE) / 4;
+	const double tail = (1 - TRUTH_CONFIDENCE) / 2;
 	unsigned int low = 1, high = 1;
 
 	while (at_most_below(low, nr) <= tail)
@@ -36,6 +35,33 @@ static struct touch_interval quantile_interval(const double *values, unsigned in
 		.value = gsl_stats_quantile_from_sorted_data(values, 1, nr, TRUTH_QUANTILE),
 		.high = values[high - 1],
 	};
+}
+
+/*
+ * Of a - b, which are independent: each end from the ends of both (MOVER; Zou and Donner,
+ * Statistics in Medicine 27, 2008).
+ */
+static struct touch_interval difference(struct touch_interval a, struct touch_interval b)
+{
+	const double value = a.value - b.value;
+
+	return (struct touch_interval){
+		.low = value - hypot(a.value - a.low, b.high - b.value),
+		.value = value,
+		.high = value + hypot(a.high - a.value, b.value - b.low),
+	};
+}
+
+static struct touch_interval logarithm(struct touch_interval a)
+{
+	return (struct touch_interval){ log(a.low), log(a.value), log(a.high) };
+}
+
+static struct touch_interval quotient(struct touch_interval a, struct touch_interval b)
+{
+	const struct touch_interval logs = difference(logarithm(a), logarithm(b));
+
+	return (struct touch_interval){ exp(logs.low), exp(logs.value), exp(logs.high) };
 }
 
 /* How many of @values, sorted, from the @i-th on are equal to @value. */
@@ -94,8 +120,8 @@ int truth_effect(const struct touch_pair *pairs, unsigned int nr, struct touch_e
 	*ret = (struct touch_effect){
 		.reported_ns = r,
 		.backed_ns = b,
-		.ratio = { r.low / b.high, r.value / b.value, r.high / b.low },
-		.extra_ns = { r.low - b.high, r.value - b.value, r.high - b.low },
+		.ratio = quotient(r, b),
+		.extra_ns = difference(r, b),
 		.p = p,
 	};
 	return 0;
