@@ -47,7 +47,8 @@ ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Iinclude -I$(B)/gen -isystem 
 HARDEN   := -fstack-protector-strong -D_FORTIFY_SOURCE=2
 
 LIBS        := -lbpf -lelf -lz -lconfig -ljansson -lm
-STATIC_LIBS := $(patsubst %,-L%/usr/lib/$(CROSS),$(SYSROOT)) -lbpf -lelf -lz -lconfig -ljansson -lm
+CLI_LIBS    := $(LIBS) -lgsl -lgslcblas
+STATIC_LIBS := $(patsubst %,-L%/usr/lib/$(CROSS),$(SYSROOT)) -lbpf -lelf -lz -lconfig -ljansson -lgsl -lgslcblas -lm
 
 LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c src/extents/*.c))
 DAEMON_SRC := $(sort $(wildcard src/daemon/*.c))
@@ -104,7 +105,7 @@ $(B)/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
 
 $(B)/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
 $(B)/static/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
 $(B)/static/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
@@ -129,7 +130,7 @@ $(B)/bigmap: $(call objects,tests/bench/bigmap.c) $(B)/libsluice.a
 
 $(B)/gendoc: $(call objects,docs/gendoc.c src/cli/commands.c) $(filter-out %/main.o %/commands.o,$(call objects,$(CLI_SRC))) $(B)/libsluice.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(CLI_LIBS)
 
 MAN := $(B)/man/sluice.1 $(B)/man/sluiced.8 $(B)/man/sluice.conf.5
 docs: $(MAN)
@@ -201,12 +202,13 @@ $(UNIT): WRAP = $(patsubst %,-Wl$(comma)--wrap=%,$(shell sed -n 's/^ \* wrap: //
 $(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
 	$(call say,LD-SAN,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(SAN) $(WRAP) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(SAN) $(WRAP) -o $@ $^ $(CLI_LIBS) -lcmocka
 
 # pure parts of the client
 $(B)/unit/test_advice: $(B)/san/src/cli/advice.o
 $(B)/unit/test_cells: $(B)/san/src/cli/cells.o
 $(B)/unit/test_picture: $(B)/san/src/cli/picture.o
+$(B)/unit/test_truth: $(B)/san/src/cli/truth.o
 
 unit: $(UNIT)
 .PRECIOUS: $(B)/san/%.o $(B)/obj/%.o

@@ -340,7 +340,8 @@ def live(step: Step) -> None:
 
 def vm(step: Step) -> None:
     """Real guests with real kernels."""
-    for program in ("matrix", "strategies", "prepare", "extra", "drain", "audit", "shapes"):
+    for program in ("matrix", "strategies", "prepare", "extra", "drain", "explain", "probe_host",
+                    "audit", "shapes"):
         run_tap(step, program, sys.executable, f"tests/vm/{program}.py", timeout=VM_SECONDS)
     run_tap(step, "arm64", sys.executable, "tests/vm/arm64.py", timeout=ARM64_SECONDS)
 

@@ -17,6 +17,8 @@ enum {
 	EXIT_OK = 0,
 	EXIT_FAILED = 1,
 	EXIT_USAGE = 2,
+	EXIT_KEEPS = 3,	  /* probe --host: the host does not release what is reported */
+	EXIT_UNKNOWN = 4, /* probe --host: can't tell */
 };
 
 struct cli {
@@ -48,6 +50,12 @@ int run_check(const struct cli *cli, int argc, char **argv);
 int run_kick(const struct cli *cli, int argc, char **argv);
 int run_drain(const struct cli *cli, int argc, char **argv);
 int run_restore(const struct cli *cli, int argc, char **argv);
+
+/*
+ * sluice probe --host: touches at most @memory bytes at a time; @samples is from
+ * TRUTH_LEAST_PAIRS to TRUTH_MOST_PAIRS.
+ */
+int probe_host(const struct cli *cli, unsigned int samples, uint64_t memory);
 
 void print_commands(FILE *out);	      /* for --help */
 void print_commands_scdoc(FILE *out); /* for the man page */

@@ -5,9 +5,18 @@
 #include <string.h>
 
 const struct command commands[] = {
-	{ "probe", "", "what kernel and balloon can do, what is missing",
+	{ "probe", "[--host]", "what kernel and balloon can do, what is missing",
 	  "Each thing that is missing stands with its reason and its remedy. Works without the "
-	  "daemon, as root; nothing is written.",
+	  "daemon, as root; nothing is written.\n"
+	  "--host finds out whether the host really releases what is reported, by the time of the "
+	  "first touch: what the host released it has to find and zero again. It takes memory, "
+	  "frees some of it, kicks, waits until that is reported, and touches it again, by turns "
+	  "with memory that was in use all the time; this takes seconds, and no knob is written. "
+	  "--memory SIZE is what it takes at the most, 64MiB by default, and never more than a "
+	  "quarter of what is free above the low watermarks; all of it is freed at the end. "
+	  "--samples N is how many touches of each kind it compares, 64 by default, 60 to 1024. "
+	  "Without a verdict it says why. The exit status is the verdict, see below; "
+	  "docs/probe-host.md says how to read the answer.",
 	  run_probe },
 	{ "status", "", "what the daemon sees, decides and has done", NULL, run_status },
 	{ "hist", "[OPTIONS]", "free memory by order, run length, age (--view)",

@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -15,6 +16,11 @@
 #include "sluice/kick.h"
 #include "sluice/reporting.h"
 #include "sluice/units.h"
+#include "truth.h"
+
+#define SAMPLES_DEFAULT 64
+#define MEMORY_DEFAULT	(64 * MIB)
+#define MEMORY_MOST	GIB
 
 /* One line of the answer: a thing, whether it is there, and what to know or do. */
 struct finding {
@@ -172,9 +178,68 @@ static void print_findings(const struct findings *findings, const char *kernel)
 			    findings->list[i].text);
 }
 
+struct request {
+	bool host;
+	unsigned int samples; /* 0: not given, as memory */
+	uint64_t memory;
+};
+
+static int usage_error(const char *option, const char *text)
+{
+	fprintf(stderr, "sluice probe: %s: %s; try sluice --help\n", option, text);
+	return EXIT_USAGE;
+}
+
+static int parse_option(struct request *request, int option)
+{
+	struct errmsg err = { 0 };
+	int64_t samples;
+
+	switch (option) {
+	case 'h':
+		request->host = true;
+		return EXIT_OK;
+	case 's':
+		if (parse_int(optarg, TRUTH_LEAST_PAIRS, TRUTH_MOST_PAIRS, &samples, &err) < 0)
+			return usage_error("--samples", err.text);
+		request->samples = (unsigned int)samples;
+		return EXIT_OK;
+	case 'm':
+		if (parse_size(optarg, &request->memory, &err) < 0)
+			return usage_error("--memory", err.text);
+		if (request->memory < MIB || request->memory > MEMORY_MOST)
+			return usage_error("--memory", "1MiB to 1GiB");
+		return EXIT_OK;
+	default:
+		return EXIT_USAGE;
+	}
+}
+
+static int parse_request(struct request *request, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "host", no_argument, NULL, 'h' },
+		{ "samples", required_argument, NULL, 's' },
+		{ "memory", required_argument, NULL, 'm' },
+		{ 0 },
+	};
+	int c, status = EXIT_OK;
+
+	while (status == EXIT_OK && (c = getopt_long(argc, argv, "", options, NULL)) != -1)
+		status = parse_option(request, c);
+	if (status != EXIT_OK)
+		return status;
+	if (optind < argc)
+		return usage_error(argv[optind], "unexpected argument");
+	if (!request->host && (request->samples || request->memory))
+		return usage_error("--host", "not given, and --samples and --memory are for it");
+	return EXIT_OK;
+}
+
 int run_probe(const struct cli *cli, int argc, char **argv)
 {
 	struct findings findings = { 0 };
+	struct request request = { 0 };
 	struct reporting reporting;
 	struct topology topology;
 	struct errmsg err = { 0 };
@@ -182,8 +247,11 @@ int run_probe(const struct cli *cli, int argc, char **argv)
 	json_t *json;
 	int root, rc;
 
-	if (expect_no_arguments("probe", argc, argv) != EXIT_OK)
+	if (parse_request(&request, argc, argv) != EXIT_OK)
 		return EXIT_USAGE;
+	if (request.host)
+		return probe_host(cli, request.samples ? request.samples : SAMPLES_DEFAULT,
+				  request.memory ? request.memory : MEMORY_DEFAULT);
 	root = root_open("/", &err);
 	if (root < 0)
 		return fail(cli, err.text);

@@ -223,6 +223,8 @@ def check_help() -> None:
 def check_usage() -> None:
     """Wrong usage: status 2, a hint on standard error, nothing else."""
     for arguments in ([], ["--wrong", "status"], ["wrong"], ["status", "more"], ["probe", "more"],
+                      ["probe", "--samples", "64"], ["probe", "--host", "--samples", "59"],
+                      ["probe", "--host", "--memory", "2GiB"], ["probe", "--host", "more"],
                       ["kick", "more"], ["kick", "--wrong"], ["explain", "more"],
                       ["explain", "--view", "runs"], ["restore", "more"], ["hist", "more"],
                       ["hist", "--wrong"], ["hist", "--watch", "0"], ["hist", "--watch=x"],

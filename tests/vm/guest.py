@@ -69,7 +69,8 @@ class Guest:
     to `hotplug_mib` can be plugged later: `virtio_mem_mib` of it by request_memory(), the rest as
     DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
     so that a small guest has a zone Normal and a large hole.  A disk of
-    `disk_mib`, all zeroes, is /dev/vda.
+    `disk_mib`, all zeroes, is /dev/vda.  Without `huge_pages` the host backs the guest with small
+    pages only.
 
     The folder of the guest, below `build`
     (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
@@ -80,7 +81,8 @@ class Guest:
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
                  programs: Iterable[Path] = (), nodes: Sequence[int] = (),
                  low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
-                 disk_mib: int = 0, cmdline: str = "", qemu_args: Iterable[str] = (),
+                 disk_mib: int = 0, huge_pages: bool = True, cmdline: str = "",
+                 qemu_args: Iterable[str] = (),
                  build: Path = BUILD) -> None:
         self.kernel = kernel
         self.memory_mib = sum(nodes) or memory_mib
@@ -97,6 +99,7 @@ class Guest:
         self._hotplug_mib = hotplug_mib
         self._virtio_mem_mib = virtio_mem_mib
         self._disk_mib = disk_mib
+        self._huge_pages = huge_pages
         self._dimms: dict[str, int] = {}
         ports = f"console={self._machine.console} channel={self._machine.channel}"
         self._cmdline = f"{ports} {CMDLINE} {cmdline}".strip()
@@ -272,7 +275,7 @@ class Guest:
             fds = (channel_end.fileno(), qmp_end.fileno())
             self._qemu = subprocess.Popen(
                 self._command(image, *fds), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=fds, preexec_fn=process.die_with_parent())
+                pass_fds=fds, preexec_fn=process.die_with_parent(self._huge_pages))
 
     def _wait_ready(self, timeout: float) -> None:
         channel = Channel(self._require(self._connection), self._check_alive)

@@ -17,6 +17,7 @@ PR_SET_PDEATHSIG = 1
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PAGEMAP_BYTES = 8
 PAGEMAP_KEPT = 3 << 62  # present or swapped, Documentation/admin-guide/mm/pagemap.rst
+PR_SET_THP_DISABLE = 41
 MAPPING = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ (\d+) *(.*)")
 # Number of the field in /proc/PID/stat, counted from the one after the program's name.
 STAT_MINFLT = 7
@@ -109,8 +110,10 @@ def thread_seconds(pid: int) -> dict[int, float]:
     return found
 
 
-def die_with_parent() -> Callable[[], None]:
+def die_with_parent(huge_pages: bool = True) -> Callable[[], None]:
     """For preexec_fn: have the kernel kill the child when its parent dies, however that happens.
+
+    Without `huge_pages` it gets none, whatever it asks for.
 
     "Parent" is the thread that started the child, so that thread has to live as long.  The
     function is looked up before the fork: in the child of a process with threads, the lock of the
@@ -123,6 +126,8 @@ def die_with_parent() -> Callable[[], None]:
     def prepare() -> None:
         if prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+        if not huge_pages and prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_THP_DISABLE)")
         if os.getppid() != parent:
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -24,7 +24,7 @@ from machine import MACHINES
 # The suite whose compiler links them, newest first.
 SUITES = ("bookworm-security", "bookworm")
 PACKAGES = ("libbpf-dev", "libelf-dev", "zlib1g-dev", "libconfig-dev", "libjansson-dev",
-            "busybox-static")
+            "libgsl-dev", "busybox-static")
 
 
 def fetch(architecture: str) -> Path:
