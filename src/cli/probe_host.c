@@ -164,8 +164,8 @@ static void print_answer(const struct answer *answer)
 		format_duration((uint64_t)effect->reported_ns.value, first);
 		format_duration((uint64_t)effect->backed_ns.value, second);
 		print_field(stdout, "first touch",
-			    "%s per block of %s if reported, %s if the host has it (of the fastest "
-			    "tenth the slowest)",
+			    "%s per block of %s if reported, %s if the host has it (10 %% are "
+			    "faster)",
 			    first, block, second);
 		print_field(stdout, "ratio",
 			    "%.2f; with %.0f %% confidence from %.2f to %.2f; p = %.2g that "
