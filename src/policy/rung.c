@@ -80,7 +80,7 @@ void rung_appraise(const struct policy_input *input, const struct ladder_state *
 {
 	const double quiet = (double)(input->now_ns - state->quiet_ns) / (double)NSEC_PER_SEC;
 	const unsigned int rest = rung_resting(input);
-	double gib;
+	double gib, pages;
 
 	*rung = (struct rung){
 		.order = order,
@@ -90,8 +90,9 @@ void rung_appraise(const struct policy_input *input, const struct ladder_state *
 		.lock_ns = policy_lock_time(input->snap, order),
 	};
 	gib = (double)rung->bytes / (double)GIB;
+	pages = (double)rung->bytes / HOST_PAGE;
 	rung->cost_ns = (double)rung->entries * ENTRY_COST_NS + (double)rung->lock_ns +
-			refault_share(state) * (double)(rung->bytes / HOST_PAGE) * FAULT_COST_NS;
+			refault_share(state) * pages * FAULT_COST_NS;
 	rung->worth_ns = gib * quiet * (double)input->config->ladder.cost;
 }
 

@@ -335,7 +335,7 @@ static void print_outcome(const struct outcome *outcomes, unsigned int nr)
 }
 
 /* From 1 to @max. Prints a message and returns -errno, or 0 with the number in *ret. */
-static int parse_number(const char *what, const char *text, int64_t max, uint64_t *ret)
+static int take_number(const char *what, const char *text, int64_t max, uint64_t *ret)
 {
 	struct errmsg err = { 0 };
 	int64_t number = 0;
@@ -358,7 +358,7 @@ static int answer(const struct task *tasks, unsigned int nr)
 
 	while (fgets(line, sizeof(line), stdin)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (parse_number("milliseconds", line, MAX_MS, &milliseconds))
+		if (take_number("milliseconds", line, MAX_MS, &milliseconds))
 			return -EINVAL;
 		rc = run_all(tasks, nr, milliseconds * NSEC_PER_MSEC, outcomes);
 		if (rc) {
@@ -382,8 +382,8 @@ int main(int argc, char **argv)
 		fputs("usage: loops fault|fork|file|thp|cross TASKS MIB\n", stderr);
 		return 2;
 	}
-	if (parse_number("number of tasks", argv[2], MAX_TASKS, &wanted) ||
-	    parse_number("size in MiB", argv[3], MAX_MIB, &size))
+	if (take_number("number of tasks", argv[2], MAX_TASKS, &wanted) ||
+	    take_number("size in MiB", argv[3], MAX_MIB, &size))
 		return 2;
 	while (!rc && nr < wanted)
 		rc = task_start(loop, size * MIB, tasks, nr++);

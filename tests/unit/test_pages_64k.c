@@ -260,7 +260,8 @@ static void test_pageblock_order(void **state)
 
 	(void)state;
 	config_defaults(&config);
-	assert_int_equal(policy_depth(&config, &policy, observer_topology(observer), 1), SCAN_HEADS);
+	assert_int_equal(policy_depth(&config, &policy, observer_topology(observer), 1),
+			 SCAN_HEADS);
 	take(observer, SCAN_HEADS, &snap);
 	decide(&config, &snap, &policy, &decision);
 	assert_int_equal(decision.action, POLICY_HOLD);

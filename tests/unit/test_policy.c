@@ -526,8 +526,7 @@ static void test_orders(void **state)
 			fail_msg("row %zu: depth", i);
 		/* the baseline needs no more than heads */
 		given.config.strategy = STRATEGY_KERNEL;
-		assert_int_equal(depth_of(row->pageblock, row->highest),
-				 SCAN_HEADS);
+		assert_int_equal(depth_of(row->pageblock, row->highest), SCAN_HEADS);
 	}
 }
 
