@@ -274,77 +274,7 @@ const struct option option_table[OPTION_COUNT] = {
 #include "table_prepare.h"
 #include "table_guards.h"
 #include "table_actuators.h"
-	{
-		.name = "zones",
-		.type = OPTION_LIST,
-		.offset = AT(zones),
-		.max = CONFIG_MAX_ZONES,
-		.list = &zone_list,
-		.reloadable = true,
-		.summary = "what differs in single zones",
-		.help = "A list of groups. A zone with start or stop of its own is counted by "
-			"itself; members that a group does not name keep the general value. A "
-			"group with a node goes before one without.",
-	},
-	{
-		.name = "zone",
-		.scope = SCOPE_ZONE,
-		.type = OPTION_NAME,
-		.offset = ZONE(zone),
-		.words = zone_words,
-		.required = true,
-		.reloadable = true,
-		.summary = "name of the zone, as in /proc/zoneinfo",
-	},
-	{
-		.name = "node",
-		.scope = SCOPE_ZONE,
-		.type = OPTION_INT,
-		.offset = ZONE(node),
-		.max = MAX_NODE,
-		.reloadable = true,
-		.summary = "NUMA node; without it, the zone of any node",
-	},
-	{
-		.name = "ignore",
-		.scope = SCOPE_ZONE,
-		.type = OPTION_BOOL,
-		.offset = ZONE(ignore),
-		.fallback = "false",
-		.reloadable = true,
-		.summary = "the zone is never a reason to release",
-	},
-	{
-		.name = "start",
-		.scope = SCOPE_ZONE,
-		.type = OPTION_SIZE,
-		.offset = ZONE(start),
-		.has_offset = ZONE(has_start),
-		.min = 4 * KIB,
-		.max = 16 * TIB,
-		.reloadable = true,
-		.summary = "as threshold.start",
-	},
-	{
-		.name = "stop",
-		.scope = SCOPE_ZONE,
-		.type = OPTION_SIZE,
-		.offset = ZONE(stop),
-		.has_offset = ZONE(has_stop),
-		.max = 16 * TIB,
-		.reloadable = true,
-		.summary = "as threshold.stop",
-	},
-	{
-		.name = "min_age",
-		.scope = SCOPE_ZONE,
-		.type = OPTION_DURATION,
-		.offset = ZONE(min_age),
-		.has_offset = ZONE(has_min_age),
-		.max = DAY,
-		.reloadable = true,
-		.summary = "as threshold.min_age",
-	},
+#include "table_zones.h"
 };
 
 const struct option *option_find(enum option_scope scope, const char *name)
