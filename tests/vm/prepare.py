@@ -179,7 +179,8 @@ def check_no_method(guest: Guest) -> str:
     """Without any way to reclaim the daemon says so, and goes on."""
     with opened(guest):
         guest.check(f"cached {DISK} read 0 {COLD_MIB}", timeout=120)
-        with Sluice(guest, trim_config("2s")) as sluice:
+        text = trim_config("2s").replace('backoff = "5s"', 'backoff = "1h"')
+        with Sluice(guest, text) as sluice:
             guest.wait_for(lambda: "no reclaim on request" in sluice.log(), 60,
                            what="a reason")
             wait_ticks(guest, sluice, 4)
