@@ -5,7 +5,7 @@
 #                CROSS=aarch64-linux-gnu: for that machine, in build/aarch64-linux-gnu/static/,
 #                with libraries out of SYSROOT if that is set
 # make install   into $(DESTDIR)$(prefix)
-# make check     every test; make demo shows it working in a real guest
+# make check     the tests (make check-all: with more kernels); make demo shows it working in a real guest
 # make bench-observe  measures what watching costs
 # make bench-phases   compares the strategies in guests, in about an hour
 # make deps      installs the Debian packages that all this needs (as root)
@@ -58,7 +58,7 @@ objects     = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all static install check bench-observe bench-phases demo deps clean format docs unit live vm lint FORCE
+.PHONY: all static install check check-all bench-observe bench-phases demo deps clean format docs unit live vm lint FORCE
 
 all: $(B)/sluiced $(B)/sluice docs
 
@@ -162,6 +162,10 @@ deps:
 check:
 	$(Q)sh tests/deps.sh
 	$(Q)python3 tests/check.py
+
+check-all:
+	$(Q)sh tests/deps.sh
+	$(Q)python3 tests/check.py --all
 
 demo:
 	$(Q)sh tests/deps.sh
