@@ -265,6 +265,8 @@ static void watch_pressure(struct daemon *daemon, struct loop *loop)
 	struct epoll_event event = { .events = EPOLLPRI, .data.ptr = &loop->pressure };
 	struct errmsg err = { 0 };
 
+	if (loop->pressure >= 0 || daemon->config.mode != MODE_CONTROL)
+		return;
 	loop->pressure =
 		pressure_trigger(daemon->root, PRESSURE_STALL_US, PRESSURE_WINDOW_US, &err);
 	if (loop->pressure < 0) {

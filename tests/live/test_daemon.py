@@ -477,7 +477,7 @@ def check_drain_refused() -> None:
     wrong = {"order": (-1, 16, 9.5, "9", None), "timeout_ms": (0, -1, 86400001, "1s", 2.5),
              "prepare": (1, "yes", None)}
     for mode in ("observe", "dry-run"):
-        with Daemon(config(mode)) as daemon:
+        with Daemon(config(mode) + "order = { floor = 4; };\n") as daemon:
             def ask(**members: Any) -> dict[str, Any]:
                 line = json.dumps({"request": "drain", **members})
                 return json.loads(daemon.send(line.encode() + b"\n"))
