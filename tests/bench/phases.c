@@ -206,21 +206,28 @@ static int job_run(const struct load *load, uint64_t seed, unsigned int orders, 
 	return rc; /* what is left is unmapped by the end */
 }
 
-static int job_start(const struct load *load, uint64_t seed, unsigned int orders, unsigned int file)
+/* *ret is its process, 0 if there is none. */
+static int job_start(const struct load *load, uint64_t seed, unsigned int orders, unsigned int file,
+		     pid_t *ret)
 {
 	const pid_t child = fork();
 
 	if (child == 0)
 		_exit(-job_run(load, seed, orders, file));
+	*ret = child < 0 ? 0 : child;
 	return child < 0 ? -errno : 0;
 }
 
-/* Waits for any job; returns 0, or what it failed with. */
-static int job_wait(void)
+/* Waits for a job, if there is one; returns 0, or what it failed with. */
+static int job_wait(pid_t *job)
 {
+	const pid_t child = *job;
 	int status;
 
-	if (waitpid(-1, &status, 0) < 0)
+	*job = 0;
+	if (!child)
+		return 0;
+	if (waitpid(child, &status, 0) < 0)
 		return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
@@ -285,30 +292,29 @@ static int remove_some(const struct load *load, uint64_t *seed, unsigned int fir
 	return rc;
 }
 
-/* Starts all jobs, and does what goes on beside them. */
+/*
+ * Starts all jobs, and does what goes on beside them. A job waits for the end of the one
+ * before the last, whichever is slow: so its files are there when they are to be removed.
+ */
 static int run_jobs(const struct load *load, struct heap *heap, uint64_t *seed, unsigned int jobs)
 {
-	unsigned int running = 0;
+	pid_t running[JOB_TASKS] = { 0 };
 	int rc = 0, err;
 
 	for (unsigned int job = 0; !rc && job < jobs; job++) {
 		const unsigned int file = load->next_file + job * JOB_FILES;
+		pid_t *place = &running[job % JOB_TASKS];
 
-		if (running == JOB_TASKS) {
-			rc = job_wait();
-			running--;
-		}
+		rc = job_wait(place);
 		if (!rc)
-			rc = job_start(load, draw(seed), PIECE_ORDERS, file);
-		if (rc)
-			break;
-		running++;
-		rc = heap_grow(heap, seed, load->page);
+			rc = job_start(load, draw(seed), PIECE_ORDERS, file, place);
+		if (!rc)
+			rc = heap_grow(heap, seed, load->page);
 		if (!rc && job >= FILE_DELAY)
 			rc = remove_some(load, seed, file - FILE_DELAY * JOB_FILES, JOB_FILES, 50);
 	}
-	for (; running; running--) {
-		err = job_wait();
+	for (unsigned int i = 0; i < JOB_TASKS; i++) {
+		err = job_wait(&running[i]);
 		rc = rc ? rc : err;
 	}
 	return rc;
@@ -361,13 +367,14 @@ static int step_settle(struct load *load, unsigned long mib, unsigned long jobs)
 {
 	const struct timespec pause = { .tv_nsec = SETTLE_PAUSE_NS };
 	uint64_t seed = draw(&load->seed);
+	pid_t child;
 	int rc = 0;
 
 	(void)mib;
 	for (unsigned long job = 0; !rc && job < jobs; job++) {
-		rc = job_start(load, draw(&seed), SMALL_ORDERS, load->next_file);
+		rc = job_start(load, draw(&seed), SMALL_ORDERS, load->next_file, &child);
 		if (!rc)
-			rc = job_wait();
+			rc = job_wait(&child);
 		if (!rc)
 			rc = remove_some(load, &seed, load->next_file, JOB_FILES, 100);
 		nanosleep(&pause, NULL);
