@@ -8,8 +8,7 @@ set -eu
 
 # programs, BPF object, man pages
 build='gcc libc6-dev make clang bpftool libbpf-dev libelf-dev zlib1g-dev libconfig-dev
-libgsl-dev
-libjansson-dev linux-libc-dev scdoc'
+libgsl-dev libjansson-dev linux-libc-dev scdoc'
 # unit tests (gcc brings the sanitizers), lint, check.py
 check='libcmocka-dev python3 git clang-format clang-tidy cppcheck'
 # live tests
