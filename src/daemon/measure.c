@@ -17,8 +17,12 @@ static void measure_churn(struct daemon *daemon, struct activity *activity)
 		return;
 	blockmap_churn(observer_blocks(daemon->observer), daemon->config.guards.churn_age,
 		       &now.reported, &now.reused);
-	/* another age counts otherwise, and memory that left took its counts along */
-	if (last->age == daemon->config.guards.churn_age && now.reported >= last->reported &&
+	/*
+	 * Another age counts otherwise, and memory that left took its counts along. What was
+	 * reported before the first look seems to have been reported at it.
+	 */
+	if (daemon->snap.observed_ns > daemon->config.guards.churn_age &&
+	    last->age == daemon->config.guards.churn_age && now.reported >= last->reported &&
 	    now.reused >= last->reused) {
 		activity->reported = (now.reported - last->reported) * page_size;
 		activity->reused = (now.reused - last->reused) * page_size;

@@ -176,8 +176,9 @@ def check_guards(guest: Guest) -> str:
     with Sluice(guest, text) as sluice:
         pid = guest.spawn("sh -c 'echo 0 > /tmp/cgroup/tight/cgroup.procs; "
                           "exec workload fill 100'", "/tmp/tight")
-        guest.wait_for(lambda: "guard pressure: tasks waited" in sluice.log(), DONE_SECONDS,
-                       what="a veto")
+        with freed(guest):  # something to release
+            guest.wait_for(lambda: "guard pressure: tasks waited" in sluice.log(), DONE_SECONDS,
+                           what="a veto")
         warnings = sluice.status()["tally"]["warnings"]
         vetoes = sluice.status()["tally"]["vetoes"]
         guest.stop(pid, "KILL")  # it would be at it for minutes
