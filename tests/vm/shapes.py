@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The free-extent map on every shape that a guest's memory has, and while memory comes and goes.
 
-    python3 tests/vm/shapes.py [SHAPE...]
+    python3 tests/vm/shapes.py [SHAPE[=KERNEL]...]
 
 Each shape is a guest, or one per kernel where kernels differ.  Every check first makes sure that
 the kernel shows the shape that is meant.
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -476,7 +476,9 @@ def run_shape(tap: Tap, shape: Shape, kernel: Kernel) -> None:
 
 def main() -> int:
     tap = Tap()
-    shapes = [shape for shape in SHAPES if shape.name in (sys.argv[1:] or [shape.name])]
+    wanted = dict(word.partition("=")[::2] for word in sys.argv[1:])
+    shapes = [replace(shape, kernels=(wanted[shape.name],)) if wanted.get(shape.name) else shape
+              for shape in SHAPES if not wanted or shape.name in wanted]
     fetched: list[Kernel] = []
     for name in sorted({name for shape in shapes for name in shape.kernels}):
         tap.check(f"{name}: kernel", partial(matrix.fetch, name, fetched))
