@@ -5,7 +5,8 @@
 #                CROSS=aarch64-linux-gnu: for that machine, in build/aarch64-linux-gnu/static/,
 #                with libraries out of SYSROOT if that is set
 # make install   into $(DESTDIR)$(prefix)
-# make check     the tests (make check-all: with more kernels); make demo shows it working in a real guest
+# make check     the tests; make check-all with more kernels
+# make demo      shows it working in a real guest
 # make bench-observe  measures what watching costs
 # make bench-phases   compares the strategies in guests, in about an hour
 # make deps      installs the Debian packages that all this needs (as root)

@@ -5,6 +5,17 @@
 
 #include "sluice/policy.h"
 
+/* Of two amounts; and by how much the first is larger, 0 if it is not. */
+static inline uint64_t smaller(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint64_t over(uint64_t value, uint64_t limit)
+{
+	return value > limit ? value - limit : 0;
+}
+
 void decision_reason(struct decision *decision, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -29,16 +29,6 @@ static void reason(struct preparation *preparation, const char *fmt, ...)
 	va_end(args);
 }
 
-static uint64_t over(uint64_t value, uint64_t limit)
-{
-	return value > limit ? value - limit : 0;
-}
-
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /* Drops the minutes that are older than an hour; an entry of 0 holds nothing. */
 static void advance(struct prepare_state *state, uint64_t now_ns)
 {

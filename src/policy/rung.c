@@ -54,11 +54,6 @@ unsigned int rung_resting(const struct policy_input *input)
 	return policy_release_order(input, (int)rung_rest(snap->pageblock_order, snap->page_size));
 }
 
-static uint64_t over(uint64_t value, uint64_t limit)
-{
-	return value > limit ? value - limit : 0;
-}
-
 static uint64_t count_entries(const struct policy_input *input, unsigned int order)
 {
 	const struct snapshot *snap = input->snap;

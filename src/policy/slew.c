@@ -15,11 +15,6 @@ static uint64_t request_bytes(const struct policy_input *input, unsigned int ord
 	return (uint64_t)REPORTING_CAPACITY * (input->snap->page_size << order);
 }
 
-static uint64_t over(uint64_t value, uint64_t limit)
-{
-	return value > limit ? value - limit : 0;
-}
-
 /* Bytes that the guest took since the last decision, reported or not. */
 static uint64_t taken(const struct slew_state *state, uint64_t reported, uint64_t unreported)
 {

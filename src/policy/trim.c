@@ -25,16 +25,6 @@
 #define LEAST	    (2 * MIB)	 /* not worth a write of its own below that */
 #define LONGEST_GAP NSEC_PER_SEC /* the rate saves up no more than that, or one interval */
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t over(uint64_t value, uint64_t limit)
-{
-	return value > limit ? value - limit : 0;
-}
-
 static struct inflow sample(const struct policy_input *input)
 {
 	const struct cache_shape *cache = &input->shape->cache;
