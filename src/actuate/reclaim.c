@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "effort.h"
+#include "sluice/counter_file.h"
 #include "sluice/file.h"
 #include "sluice/lru_gen.h"
 #include "sluice/prepare.h"
@@ -39,14 +40,10 @@ static void node_path(unsigned int node, char path[PATH_BYTES])
 
 static bool has_swap(int root)
 {
-	char text[16 * 1024];
-	const char *line;
-	uint64_t kib;
+	struct counter swap = { .name = "SwapTotal" };
 
-	if (file_read(root, MEMINFO, text, sizeof(text), NULL) < 0)
-		return true; /* not to be risked */
-	line = strstr(text, "SwapTotal:");
-	return line && (sscanf(line, "SwapTotal: %20" SCNu64, &kib) != 1 || kib);
+	/* unknown is not to be risked; without CONFIG_SWAP there is no such line */
+	return counter_file_read(root, MEMINFO, &swap, 1, NULL) < 0 || swap.value;
 }
 
 /* A request for nothing: older kernels refuse the option, newer ones have nothing to do. */
@@ -119,16 +116,11 @@ void reclaim_probe(int root, const struct topology *topology, struct reclaimer *
 /* Pages that were reclaimed since boot, by anyone. */
 static uint64_t stolen(int root)
 {
-	char text[16 * 1024], *line, *save = NULL;
-	uint64_t sum = 0, pages;
+	struct counter stolen[] = { { .name = "pgsteal_anon" }, { .name = "pgsteal_file" } };
 
-	if (file_read(root, VMSTAT, text, sizeof(text), NULL) < 0)
+	if (counter_file_read(root, VMSTAT, stolen, 2, NULL) < 0)
 		return 0;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if (sscanf(line, "pgsteal_anon %20" SCNu64, &pages) == 1 ||
-		    sscanf(line, "pgsteal_file %20" SCNu64, &pages) == 1)
-			sum += pages;
-	return sum;
+	return stolen[0].value + stolen[1].value;
 }
 
 /* Other errors than these mean that the method itself is no good. */

@@ -6,38 +6,26 @@
 #include <string.h>
 
 #include "observer.h"
-#include "sluice/file.h"
+#include "sluice/counter_file.h"
+#include "sluice/units.h"
 
-#define VMSTAT_MAX_BYTES ((size_t)64 * 1024)
-#define TRYLOCK_SHARE	 50 /* 1/50 of what was drained: 4 times the most that was measured */
-#define AUDIT_TRIES	 3  /* to find the kernel's totals at rest */
-
-/* The number behind @name in a file of lines "name number" or "name: number kB"; 0: not there. */
-static uint64_t read_count(int root, const char *path, const char *name)
-{
-	const size_t length = strlen(name);
-	uint64_t value = 0;
-	char *text = NULL;
-
-	if (file_read_alloc(root, path, VMSTAT_MAX_BYTES, &text, NULL) < 0)
-		return 0;
-	for (const char *line = text; line; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (!strncmp(line, name, length) && (line[length] == ' ' || line[length] == ':'))
-			value = strtoull(line + length + 1, NULL, 10);
-	}
-	free(text);
-	return value;
-}
+#define TRYLOCK_SHARE 50 /* 1/50 of what was drained: 4 times the most that was measured */
+#define AUDIT_TRIES   3	 /* to find the kernel's totals at rest */
 
 static void read_evidence(const struct observer *observer, struct evidence *now)
 {
-	const uint64_t page_kib = observer->topology.page_size / 1024;
+	struct counter vmstat[] = { { .name = "compact_success" },
+				    { .name = "compact_isolated" },
+				    { .name = "pgfree" } };
+	struct counter broken = { .name = "HardwareCorrupted" };
 
-	now->compact_success = read_count(observer->root, "proc/vmstat", "compact_success");
-	now->compact_isolated = read_count(observer->root, "proc/vmstat", "compact_isolated");
-	now->freed = read_count(observer->root, "proc/vmstat", "pgfree");
-	now->poisoned = read_count(observer->root, "proc/meminfo", "HardwareCorrupted") / page_kib;
+	/* what can't be read explains nothing */
+	counter_file_read(observer->root, "proc/vmstat", vmstat, 3, NULL);
+	counter_file_read(observer->root, "proc/meminfo", &broken, 1, NULL);
+	now->compact_success = vmstat[0].value;
+	now->compact_isolated = vmstat[1].value;
+	now->freed = vmstat[2].value;
+	now->poisoned = broken.value * KIB / observer->topology.page_size;
 	now->missed_runs = observer_missed_runs(observer);
 	observer_events(observer, &now->events);
 }

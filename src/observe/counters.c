@@ -3,19 +3,15 @@
 #include "counters.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "sluice/file.h"
+#include "sluice/counter_file.h"
 #include "sluice/units.h"
 
-#define VMSTAT	  "proc/vmstat"
-#define MEMINFO	  "proc/meminfo"
-#define MAX_BYTES ((size_t)64 * 1024) /* vmstat of 6.18 has 5 KiB, meminfo 2 KiB */
+#define VMSTAT	   "proc/vmstat"
+#define MEMINFO	   "proc/meminfo"
+#define MOST_LINES (sizeof(vmstat) / sizeof(vmstat[0])) /* of either table */
 
 /* Besides the usages; pages all. */
 enum extra {
@@ -26,13 +22,13 @@ enum extra {
 	EXTRAS
 };
 
-struct counter {
+struct usage_line {
 	const char *name; /* as the file has it */
 	unsigned int at;  /* enum usage, or enum extra */
 	bool kib;	  /* else pages */
 };
 
-static const struct counter vmstat[] = {
+static const struct usage_line vmstat[] = {
 	{ "nr_anon_pages", USAGE_ANON, false },
 	{ "nr_file_pages", USAGE_FILE, false },
 	{ "nr_dirty", USAGE_DIRTY, false },
@@ -53,10 +49,10 @@ static const struct counter vmstat[] = {
 };
 
 /* nr_swapcached is in vmstat since 5.12 only */
-static const struct counter meminfo[] = {
-	{ "SwapCached:", USAGE_SWAP_CACHE, true },
-	{ "Hugetlb:", USAGE_HUGETLB, true },
-	{ "SwapFree:", EXTRA_SWAP_FREE, true },
+static const struct usage_line meminfo[] = {
+	{ "SwapCached", USAGE_SWAP_CACHE, true },
+	{ "Hugetlb", USAGE_HUGETLB, true },
+	{ "SwapFree", EXTRA_SWAP_FREE, true },
 	{ 0 },
 };
 
@@ -65,40 +61,32 @@ struct values {
 	uint32_t known;
 };
 
-static uint64_t to_pages(const struct counter *counter, uint64_t value)
+static uint64_t to_pages(const struct usage_line *line, uint64_t value)
 {
-	return counter->kib ? value * KIB / (uint64_t)sysconf(_SC_PAGESIZE) : value;
+	return line->kib ? value * KIB / (uint64_t)sysconf(_SC_PAGESIZE) : value;
 }
 
-static void take_line(const char *line, const struct counter *counters, struct values *values)
-{
-	char name[64];
-	uint64_t value;
-
-	if (sscanf(line, "%63s %20" SCNu64, name, &value) != 2)
-		return;
-	for (const struct counter *counter = counters; counter->name; counter++) {
-		if (strcmp(counter->name, name))
-			continue;
-		values->pages[counter->at] += to_pages(counter, value);
-		values->known |= 1U << counter->at;
-	}
-}
-
-static int read_values(int root, const char *path, const struct counter *counters,
+static int read_values(int root, const char *path, const struct usage_line *lines,
 		       struct values *values, struct errmsg *err)
 {
-	const uint32_t before = values->known;
-	char *text = NULL, *line, *save = NULL;
+	struct counter counters[MOST_LINES] = { 0 };
+	bool any = false;
+	size_t nr = 0;
 	int rc;
 
-	rc = file_read_alloc(root, path, MAX_BYTES, &text, err);
+	for (; lines[nr].name; nr++)
+		counters[nr].name = lines[nr].name;
+	rc = counter_file_read(root, path, counters, nr, err);
 	if (rc < 0)
 		return rc;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		take_line(line, counters, values);
-	free(text);
-	if (values->known == before)
+	for (size_t i = 0; i < nr; i++) {
+		if (!counters[i].found)
+			continue;
+		values->pages[lines[i].at] += to_pages(&lines[i], counters[i].value);
+		values->known |= 1U << lines[i].at;
+		any = true;
+	}
+	if (!any)
 		return errmsg_set(err, -EINVAL, "/%s: no counter that is known here", path);
 	return 0;
 }
@@ -140,11 +128,11 @@ int counters_read(int root, struct memory_counters *ret, struct errmsg *err)
 
 const char *usage_counter(enum usage usage)
 {
-	for (const struct counter *counter = vmstat; counter->name; counter++)
-		if (counter->at == usage)
-			return counter->name;
-	for (const struct counter *counter = meminfo; counter->name; counter++)
-		if (counter->at == usage)
-			return counter->name;
+	for (const struct usage_line *line = vmstat; line->name; line++)
+		if (line->at == usage)
+			return line->name;
+	for (const struct usage_line *line = meminfo; line->name; line++)
+		if (line->at == usage)
+			return line->name;
 	return "";
 }

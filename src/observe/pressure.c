@@ -5,78 +5,46 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "sluice/counter_file.h"
 #include "sluice/file.h"
 #include "sluice/units.h"
 
-#define VMSTAT	     "proc/vmstat"
-#define STAT	     "proc/stat"
-#define PSI_MEMORY   "proc/pressure/memory"
-#define VMSTAT_BYTES ((size_t)16 * 1024) /* 6.18 has 5 KiB in 192 lines */
-#define STAT_FIELDS  8			 /* user nice system idle iowait irq softirq steal */
-#define STAT_IDLE    3
-#define STAT_IOWAIT  4
-#define STAT_STEAL   7
-
-/* A counter, or a family of counters with a common prefix: one per zone, or per kind of page. */
-struct counter {
-	const char *name;
-	bool family;
-	size_t offset;
-};
-
-#define AT(member) offsetof(struct pressure_totals, member)
-
-static const struct counter counters[] = {
-	{ "pgalloc_", true, AT(alloc_pages) },
-	/* workingset_refault until 5.8, then with _anon and _file behind it */
-	{ "workingset_refault", true, AT(refaults) },
-	{ "pswpin", false, AT(swap_ins) },
-	{ "allocstall_", true, AT(alloc_stalls) },
-	{ "compact_stall", false, AT(compact_stalls) },
-	{ "oom_kill", false, AT(oom_kills) },
-};
-
-static const struct counter *find_counter(const char *name)
-{
-	for (size_t i = 0; i < sizeof(counters) / sizeof(counters[0]); i++) {
-		const struct counter *counter = &counters[i];
-
-		if (counter->family ? !strncmp(name, counter->name, strlen(counter->name)) :
-				      !strcmp(name, counter->name))
-			return counter;
-	}
-	return NULL;
-}
+#define VMSTAT	    "proc/vmstat"
+#define STAT	    "proc/stat"
+#define PSI_MEMORY  "proc/pressure/memory"
+#define STAT_FIELDS 8 /* user nice system idle iowait irq softirq steal */
+#define STAT_IDLE   3
+#define STAT_IOWAIT 4
+#define STAT_STEAL  7
 
 static int read_vmstat(int root, struct pressure_totals *totals, struct errmsg *err)
 {
-	char text[VMSTAT_BYTES], *line, *save = NULL;
-	bool found = false;
-	int rc;
+	struct counter counters[] = {
+		{ .name = "pgalloc_", .family = true },
+		/* workingset_refault until 5.8, then with _anon and _file behind it */
+		{ .name = "workingset_refault", .family = true },
+		{ .name = "pswpin" },
+		{ .name = "allocstall_", .family = true },
+		{ .name = "compact_stall" },
+		{ .name = "oom_kill" },
+	};
+	const int rc = counter_file_read(root, VMSTAT, counters,
+					 sizeof(counters) / sizeof(counters[0]), err);
 
-	rc = file_read(root, VMSTAT, text, sizeof(text), err);
 	if (rc < 0)
 		return rc;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		const struct counter *counter;
-		char name[64];
-		uint64_t value;
-
-		if (sscanf(line, "%63s %20" SCNu64, name, &value) != 2)
-			return errmsg_set(err, -EINVAL, "/" VMSTAT ": \"%.40s\": no counter", line);
-		counter = find_counter(name);
-		if (!counter)
-			continue;
-		*(uint64_t *)(void *)((char *)totals + counter->offset) += value;
-		found |= counter->offset == AT(alloc_pages);
-	}
-	if (!found)
+	if (!counters[0].found)
 		return errmsg_set(err, -EINVAL, "/" VMSTAT ": no pgalloc_* counters");
+	totals->alloc_pages = counters[0].value;
+	totals->refaults = counters[1].value;
+	totals->swap_ins = counters[2].value;
+	totals->alloc_stalls = counters[3].value;
+	totals->compact_stalls = counters[4].value;
+	totals->oom_kills = counters[5].value;
 	return 0;
 }
 

@@ -2,92 +2,56 @@
 #include "sluice/shape.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "sluice/file.h"
+#include "sluice/counter_file.h"
 #include "sluice/lru_gen.h"
 #include "sluice/units.h"
 
-#define MEMINFO	   "proc/meminfo"
-#define VMSTAT	   "proc/vmstat"
-#define FILE_BYTES ((size_t)16 * 1024)
+#define MEMINFO "proc/meminfo"
+#define VMSTAT	"proc/vmstat"
 
-/* A line "name value" or "name: value kB" of a file. */
-struct field {
-	const char *name;
-	uint64_t unit; /* bytes; 0: a page */
-	uint64_t *value;
-	bool optional;
-	bool found;
-};
-
-static void take_line(const char *line, uint64_t page_size, struct field *fields, size_t nr)
+/* The counters that have to be there come first. */
+static int read_counters(int root, const char *path, struct counter *counters, size_t nr,
+			 size_t required, struct errmsg *err)
 {
-	uint64_t value;
-	char name[64];
-	size_t length;
+	const int rc = counter_file_read(root, path, counters, nr, err);
 
-	if (sscanf(line, "%63s %20" SCNu64, name, &value) != 2)
-		return;
-	length = strlen(name);
-	if (name[length - 1] == ':')
-		name[length - 1] = '\0';
-	for (size_t i = 0; i < nr; i++) {
-		if (strcmp(name, fields[i].name))
-			continue;
-		*fields[i].value = value * (fields[i].unit ? fields[i].unit : page_size);
-		fields[i].found = true;
-	}
+	for (size_t i = 0; !rc && i < required; i++)
+		if (!counters[i].found)
+			return errmsg_set(err, -EINVAL, "/%s: no %s", path, counters[i].name);
+	return rc;
 }
 
-static int read_fields(int root, const char *path, uint64_t page_size, struct field *fields,
-		       size_t nr, struct errmsg *err)
+static int read_memory(int root, struct shape *shape, struct errmsg *err)
 {
-	char text[FILE_BYTES], *line, *save = NULL;
-	int rc;
+	struct counter counters[] = { { .name = "MemTotal" },
+				      { .name = "MemAvailable" },
+				      { .name = "Active(file)" },
+				      { .name = "Inactive(file)" },
+				      { .name = "SwapTotal" } };
+	const int rc = read_counters(root, MEMINFO, counters, 5, 4, err);
 
-	rc = file_read(root, path, text, sizeof(text), err);
-	if (rc < 0)
-		return rc;
-	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		take_line(line, page_size, fields, nr);
-	for (size_t i = 0; i < nr; i++)
-		if (!fields[i].found && !fields[i].optional)
-			return errmsg_set(err, -EINVAL, "/%s: no %s", path, fields[i].name);
-	return 0;
-}
-
-static int read_memory(int root, uint64_t page_size, struct shape *shape, struct errmsg *err)
-{
-	uint64_t swap = 0;
-	struct field fields[] = {
-		{ .name = "MemTotal", .unit = KIB, .value = &shape->total },
-		{ .name = "MemAvailable", .unit = KIB, .value = &shape->available },
-		{ .name = "Active(file)", .unit = KIB, .value = &shape->cache.active },
-		{ .name = "Inactive(file)", .unit = KIB, .value = &shape->cache.inactive },
-		{ .name = "SwapTotal", .unit = KIB, .value = &swap, .optional = true },
-	};
-	const int rc = read_fields(root, MEMINFO, page_size, fields,
-				   sizeof(fields) / sizeof(fields[0]), err);
-
-	shape->has_swap = swap;
+	shape->total = counters[0].value * KIB;
+	shape->available = counters[1].value * KIB;
+	shape->cache.active = counters[2].value * KIB;
+	shape->cache.inactive = counters[3].value * KIB;
+	shape->has_swap = counters[4].value;
 	return rc;
 }
 
 static int read_flows(int root, uint64_t page_size, struct shape *shape, struct errmsg *err)
 {
-	struct field fields[] = {
-		/* sectors of 512 bytes, halved: PGPGIN in mm/vmstat.c */
-		{ .name = "pgpgin", .unit = KIB, .value = &shape->cache.read },
-		{ .name = "pgsteal_file", .value = &shape->cache.stolen, .optional = true },
-		{ .name = "pgdeactivate", .value = &shape->cache.deactivated, .optional = true },
-	};
+	struct counter counters[] = { { .name = "pgpgin" },
+				      { .name = "pgsteal_file" },
+				      { .name = "pgdeactivate" } };
+	const int rc = read_counters(root, VMSTAT, counters, 3, 1, err);
 
-	return read_fields(root, VMSTAT, page_size, fields, sizeof(fields) / sizeof(fields[0]),
-			   err);
+	/* sectors of 512 bytes, halved: PGPGIN in mm/vmstat.c */
+	shape->cache.read = counters[0].value * KIB;
+	shape->cache.stolen = counters[1].value * page_size;
+	shape->cache.deactivated = counters[2].value * page_size;
+	return rc;
 }
 
 static void read_ages(int root, uint64_t page_size, uint64_t min_idle_ns, struct lru_watch *watch,
@@ -114,7 +78,7 @@ int shape_read(int root, uint64_t page_size, uint64_t min_idle_ns, struct lru_wa
 	struct shape shape = { 0 };
 	int rc;
 
-	rc = read_memory(root, page_size, &shape, err);
+	rc = read_memory(root, &shape, err);
 	if (!rc)
 		rc = read_flows(root, page_size, &shape, err);
 	if (rc)
