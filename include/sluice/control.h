@@ -32,6 +32,31 @@
 #define REQUEST_DRAIN_STATUS "drain-status"
 /* root only: end it; answer as REQUEST_DRAIN_STATUS */
 #define REQUEST_DRAIN_STOP "drain-stop"
+/*
+ * root only: an arm of an experiment: {"experiment":ID, "arm":"A" or "B", "config":PATH,
+ * "lease_ms":N}. Puts the configuration in that file in force, in the place of the daemon's own:
+ * the knobs go back and all state begins anew, whatever was in force, the same arm too. Without
+ * a renewal for the lease (1 s to 10 min) the daemon's own configuration returns; so it does with
+ * REQUEST_ARM_END and at a start of the daemon. A reload meanwhile replaces what
+ * returns. Refused: while another experiment has the lease, and a configuration with errors or
+ * with another value of what only a start can change. The answer is that of REQUEST_SAMPLE.
+ */
+#define REQUEST_ARM "arm"
+/* root only: {"experiment":ID}; the daemon's own configuration returns. Nothing if it has. */
+#define REQUEST_ARM_END "arm-end"
+/*
+ * root only: counters for an experiment, after a full scan; with {"experiment":ID} the lease
+ * of that experiment begins anew. All members are totals since the daemon started or since the
+ * map began, but for those of the scan:
+ * {"version":1, "time_ns":N, "instance":N (differs after a restart), "pid":N, "experiment":ID or
+ * null, "arm":"A" or null, "arms":N (times that an arm was put in force), "reloads":N,
+ * "free_bytes":N, "reported_bytes":N or null (at all orders), "churn_reported_bytes":N,
+ * "churn_reused_bytes":N (within guards.churn_age of the daemon's own configuration),
+ * "lifetimes":[...], "reuse":[...] (by sluice_time_bucket, over all zones), "map_renewed":N,
+ * "releases":N, "kicks":N, "vetoes":N, "drains":N, "let_go":false, "let_go_reason":"",
+ * "trusted":true, "untrusted_reason":"", "usable":true, "unusable_reason":""}
+ */
+#define REQUEST_SAMPLE "sample"
 /* root only: give all knobs back and control nothing until a reload */
 #define REQUEST_RESTORE "restore"
 

@@ -56,7 +56,7 @@
 		.type = OPTION_DURATION,
 		.offset = AT(ladder.idle),
 		.max = DAY,
-		.fallback = "8s",
+		.fallback = "5s",
 		.reloadable = true,
 		.summary = "time of quiet until it is idle",
 	},
