@@ -27,7 +27,6 @@
 #define AB_MAX_BLOCKS	512
 #define AB_BLOCK_LENGTH 4 /* periods of a block at the most */
 #define AB_MAX_METRICS	8
-#define AB_MAX_OUTCOMES (11 + AB_MAX_METRICS)
 #define AB_NAME		32 /* of an outcome, with its NUL */
 #define AB_ID		64
 #define AB_MAX_POINTS	64 /* of the time line of one period */
@@ -40,6 +39,23 @@ enum ab_design {
 };
 
 enum ab_better { AB_LESS, AB_MORE, AB_NEITHER };
+
+/* Outcomes that sluice measures itself, by their index; metrics follow. */
+enum {
+	AB_UNREPORTED, /* free memory that the host does not know of, at all orders: GiB x s */
+	AB_REPORTED,   /* became reported, in pageblocks: MiB */
+	AB_REUSED,     /* of it, allocated again within guards.churn_age: MiB */
+	AB_PSI_SOME,   /* /proc/pressure/memory: ms */
+	AB_PSI_FULL,
+	AB_ALLOC_STALLS,   /* /proc/vmstat allocstall_* */
+	AB_COMPACT_STALLS, /* compact_stall */
+	AB_REFAULTS,	   /* workingset_refault_*: pages */
+	AB_WORKER_CPU,	   /* of kernel workers, which run the passes: ms */
+	AB_DAEMON_CPU,	   /* of sluiced: ms */
+	AB_HOST,	   /* resident on the host, with a feed only: GiB x s */
+	AB_ALWAYS,
+	AB_MAX_OUTCOMES = AB_ALWAYS + AB_MAX_METRICS,
+};
 
 struct ab_outcome {
 	char name[AB_NAME];
@@ -101,10 +117,11 @@ struct ab_experiment {
 	char host_feed[256];	     /* "": none */
 	struct ab_outcome outcomes[AB_MAX_OUTCOMES];
 	unsigned int nr_outcomes;
-	unsigned int primary; /* index of an outcome */
-	double margin;	      /* of equivalence, share of A's level: 0.05 */
-	double alpha, power;  /* 0.05, 0.8 */
-	uint64_t sample;      /* ns between looks */
+	unsigned int primary;	 /* index of an outcome */
+	double margin;		 /* of equivalence, share of A's level: 0.05 */
+	double alpha, power;	 /* 0.05, 0.8 */
+	uint64_t sample;	 /* ns between looks */
+	uint64_t metric_timeout; /* ns */
 	/* percent at which the experiment stops; 0: never */
 	int stop_pressure, stop_churn, stop_errors;
 
@@ -117,6 +134,12 @@ struct ab_experiment {
 
 /* Periods of a block: 2 or 4. */
 unsigned int ab_block_length(enum ab_design design);
+
+/* Reads who this guest is; a member that the kernel does not tell is "". */
+int ab_guest_read(int root, struct ab_guest *ret, struct errmsg *err);
+
+/* Periods in all. */
+unsigned int ab_periods(const struct ab_plan *plan);
 
 /* Draws the order of arms of each block with @plan->seed, and writes @plan->sequence. */
 void ab_draw(struct ab_plan *plan);
@@ -147,6 +170,19 @@ json_t *ab_event_json(const struct ab_event *event);
  */
 int ab_load(const char *path, struct ab_experiment **ret, struct errmsg *err);
 void ab_free(struct ab_experiment *experiment);
+
+/*
+ * Creates the file of an experiment, which must not be there, with its header. *ret is a
+ * descriptor for ab_append(), to be closed by the caller. Returns 0 or -errno.
+ */
+int ab_create(const char *path, const struct ab_experiment *experiment, int *ret,
+	      struct errmsg *err);
+
+/* Opens an existing one to go on with it; a last line without an end is cut off. */
+int ab_reopen(const char *path, int *ret, struct errmsg *err);
+
+/* Adds a line, which is on the disk when this returns 0. @json is released. */
+int ab_append(int fd, json_t *json, struct errmsg *err);
 
 /* --- the analysis ------------------------------------------------------------------------------ */
 

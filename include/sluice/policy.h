@@ -148,6 +148,7 @@ struct ladder_state {
 	uint64_t busy_ns;	 /* last decision that saw the guest busy */
 	uint64_t quiet_ns;	 /* since when it is quiet */
 	uint64_t looked_ns;	 /* last look at all orders */
+	uint64_t cold_ns;	 /* while busy: last time that most was cold; 0: not lately */
 	bool away;		 /* on a rung below pageblock order */
 	unsigned int rung;	 /* its order */
 	uint64_t away_ns;	 /* since when */

@@ -49,6 +49,7 @@ int run_extents(const struct cli *cli, int argc, char **argv);
 int run_check(const struct cli *cli, int argc, char **argv);
 int run_kick(const struct cli *cli, int argc, char **argv);
 int run_drain(const struct cli *cli, int argc, char **argv);
+int run_ab(const struct cli *cli, int argc, char **argv);
 int run_restore(const struct cli *cli, int argc, char **argv);
 
 /*

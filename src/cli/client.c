@@ -98,7 +98,7 @@ int ask_daemon_json(const struct cli *cli, const json_t *request, json_t **ret, 
 {
 	json_t *json = NULL;
 	const char *error;
-	char line[256];
+	char line[CONTROL_MAX_REQUEST];
 	size_t length;
 	int fd, rc;
 

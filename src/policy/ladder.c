@@ -251,7 +251,8 @@ static uint64_t cold_bytes(const struct policy_input *input, unsigned int order)
 
 /*
  * A pass takes what is free only just as well, so cold memory has to be the larger part
- * of what it would take.
+ * of what it would take. It comes one delay after the kick, and would find nothing if the order
+ * had gone up again meanwhile.
  */
 static void busy(const struct policy_input *input, struct ladder_state *state, const char *why,
 		 struct decision *decision)
@@ -262,7 +263,10 @@ static void busy(const struct policy_input *input, struct ladder_state *state, c
 	const uint64_t cold = cold_bytes(input, order);
 	char text[UNITS_TEXT], of[UNITS_TEXT], age[UNITS_TEXT];
 
-	if (cold >= config->min_gain && cold >= all / 2) {
+	if (cold >= config->min_gain && cold >= all / 2)
+		state->cold_ns = input->now_ns;
+	if (cold >= config->min_gain && state->cold_ns &&
+	    input->now_ns - state->cold_ns < policy_patience(input)) {
 		push(input, order, cold, state, decision);
 		decision_reason(decision,
 				"busy, but %s of %s unreported were free for %s or longer",
@@ -270,6 +274,7 @@ static void busy(const struct policy_input *input, struct ladder_state *state, c
 				format_duration(config->cold, age));
 		return;
 	}
+	state->cold_ns = 0;
 	restart(state);
 	policy_hold(input, decision);
 	if (*why)

@@ -26,6 +26,7 @@ static void ladder(void)
 	given.config.guards.reserve = 0;
 	given.config.ladder.settle = 4 * NSEC_PER_SEC;
 	given.config.ladder.idle = 8 * NSEC_PER_SEC;
+	given.config.ladder.cold = 30 * NSEC_PER_SEC;
 }
 
 static void ladder_from_off(void)
@@ -100,8 +101,17 @@ static const struct scenario scenarios[] = {
 		  { 0, BUSY "Normal 100/0/51", HOLD, "busy: " },
 		  { 2 * S, BUSY "Normal 100/0/50", AT(9),
 		    "busy, but 100 MiB of 200 MiB unreported were free for 30 s or longer" },
-		  { 4 * S, BUSY "Normal 100/40/50", HOLD, "busy: " },
+		  { 4 * S, BUSY "Normal 100/47/50", HOLD, "busy: " },
 		  { 6 * S, BUSY "Normal 3", HOLD, "busy: " },
+	  } },
+	{ "and until a pass has come for it, whatever is freed meanwhile",
+	  ladder,
+	  {
+		  { 0, BUSY "Normal 100/0/50", AT(9), "busy, but 100 MiB of 200 MiB" },
+		  { 2 * S, BUSY "Normal 200/0/150", AT(9), "busy, but 100 MiB of 400 MiB" },
+		  { 5 * S, BUSY "Normal 200/20/150", AT(9), "busy, but 60 MiB of 360 MiB" },
+		  { 6 * S, BUSY "Normal 200/40/150", HOLD, "busy: " },
+		  { 8 * S, BUSY "Normal 200/40/150", HOLD, "busy: " },
 	  } },
 	{ "idle: an excursion to order 0, and back up",
 	  ladder,

@@ -38,6 +38,7 @@ CMDLINE = "panic=-1 oops=panic"
 HOTPLUG_SLOTS = 8
 VIRTIO_MEM_MODULES = ("virtio_mem",)
 DISK_MODULES = ("virtio_blk",)
+HOST_PORT = "sluice.host"  # port of virtio-serial; the driver is built in since 6.12 or so
 VIRTIO_MEM_PATH = "/machine/peripheral/virtio-mem"
 
 LOW_MIB = 2048  # what QEMU's q35 has below its hole
@@ -69,7 +70,8 @@ class Guest:
     to `hotplug_mib` can be plugged later: `virtio_mem_mib` of it by request_memory(), the rest as
     DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
     so that a small guest has a zone Normal and a large hole.  A disk of
-    `disk_mib`, all zeroes, is /dev/vda.  Without `huge_pages` the host backs the guest with small
+    `disk_mib`, all zeroes, is /dev/vda.  With `host_port` there is a port of virtio-serial, whose
+    other end is host_connection().  Without `huge_pages` the host backs the guest with small
     pages only.
 
     The folder of the guest, below `build`
@@ -81,7 +83,8 @@ class Guest:
                  balloon: Balloon = "reporting", files: Mapping[str, Path] | None = None,
                  programs: Iterable[Path] = (), nodes: Sequence[int] = (),
                  low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
-                 disk_mib: int = 0, huge_pages: bool = True, cmdline: str = "",
+                 disk_mib: int = 0, huge_pages: bool = True, host_port: bool = False,
+                 cmdline: str = "",
                  qemu_args: Iterable[str] = (),
                  build: Path = BUILD) -> None:
         self.kernel = kernel
@@ -100,6 +103,8 @@ class Guest:
         self._virtio_mem_mib = virtio_mem_mib
         self._disk_mib = disk_mib
         self._huge_pages = huge_pages
+        self._host_port: tuple[socket.socket, socket.socket] | None = (
+            socket.socketpair() if host_port else None)
         self._dimms: dict[str, int] = {}
         ports = f"console={self._machine.console} channel={self._machine.channel}"
         self._cmdline = f"{ports} {CMDLINE} {cmdline}".strip()
@@ -245,6 +250,12 @@ class Guest:
         assert not self._nodes and not self._dimms and self.memory_mib <= LOW_MIB
         return self._require(self._memory).resident_pages()
 
+    def host_connection(self) -> socket.socket:
+        """The host's end of the port; it does not block."""
+        connection = self._require(self._host_port)[0]
+        connection.setblocking(False)
+        return connection
+
     def host_minor_faults(self) -> int:
         """Minor page faults of QEMU, all threads, since it started."""
         return process.minor_faults(self.qemu_pid)
@@ -257,7 +268,7 @@ class Guest:
         """Power the guest off, by force if need be."""
         if self._qemu is not None:
             self._stop(self._qemu)
-        for connection in (self._connection, self._qmp_connection):
+        for connection in (self._connection, self._qmp_connection, *(self._host_port or ())):
             if connection is not None:
                 connection.close()
         self._qemu = self._connection = self._channel = self._memory = None
@@ -273,9 +284,10 @@ class Guest:
         self._qmp_connection, qmp_end = socket.socketpair()
         with channel_end, qmp_end, (self.folder / "qemu.log").open("wb") as log:
             fds = (channel_end.fileno(), qmp_end.fileno())
+            port = (self._host_port[1].fileno(),) if self._host_port else ()
             self._qemu = subprocess.Popen(
                 self._command(image, *fds), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                pass_fds=fds, preexec_fn=process.die_with_parent(self._huge_pages))
+                pass_fds=(*fds, *port), preexec_fn=process.die_with_parent(self._huge_pages))
 
     def _wait_ready(self, timeout: float) -> None:
         channel = Channel(self._require(self._connection), self._check_alive)
@@ -297,8 +309,15 @@ class Guest:
             "-device", f"{self._machine.channel_device},chardev=channel",
             "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
             *_virtio_mem_device(self._virtio_mem_mib), *_balloon_device(self.balloon),
-            *self._disk(),
+            *self._disk(), *self._port(),
             *self._qemu_args]
+
+    def _port(self) -> list[str]:
+        if self._host_port is None:
+            return []
+        return ["-device", "virtio-serial-pci",
+                "-chardev", f"socket,id=host,fd={self._host_port[1].fileno()}",
+                "-device", f"virtserialport,chardev=host,name={HOST_PORT}"]
 
     def _disk(self) -> list[str]:
         if not self._disk_mib:
