@@ -112,6 +112,7 @@ $(B)/static/sluiced: $(call objects,$(DAEMON_SRC)) $(B)/libsluice.a
 $(B)/static/sluice: $(call objects,$(CLI_SRC)) $(B)/libsluice.a
 $(B)/static/workload: $(call objects,tests/vm/workload.c)
 $(B)/static/agree: $(call objects,tests/vm/agree.c)
+$(B)/static/ask: $(call objects,tests/vm/ask.c)
 $(B)/static/phases: $(call objects,tests/bench/phases.c)
 $(B)/static/cached: $(call objects,tests/vm/cached.c)
 $(B)/static/stale: $(call objects,tests/vm/stale.c) $(B)/libsluice.a

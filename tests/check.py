@@ -236,8 +236,8 @@ def build(step: Step) -> None:
     """Programs, documents, and what the guests get."""
     run_command(step, "build with gcc", "make", JOBS)
     run_command(step, "static build", "make", JOBS, "static", "build/static/workload",
-                "build/static/agree", "build/static/cached", "build/static/stale",
-                "build/static/phases")
+                "build/static/agree", "build/static/ask", "build/static/cached",
+                "build/static/stale", "build/static/phases")
     run_command(step, "build of the benchmark", "make", JOBS, "build/bench/loops",
                 "build/bench/programs")
 
@@ -351,7 +351,7 @@ def live(step: Step) -> None:
 # in the matrix; --all leaves out nothing.
 VM_PROGRAMS: Sequence[Mapping[str, Sequence[str]]] = (
     {"matrix": ("5.10", "6.1", "7.2")}, {"prepare": ("7.2",), "strategies": ("6.1",)},
-    {"drain": ()}, {"audit": ("5.10", "7.2")},
+    {"drain": ()}, {"audit": ("5.10", "7.2"), "arms": ("6.1",)},
     {"shapes": ("DIMMs=7.2", "virtio-mem=6.1", "two nodes", "zone Movable", "node without memory")},
     {"extra": ("6.1",), "explain": ("7.2",)}, {"probe_host": ("6.1",), "arm64": ()},
 )

@@ -35,14 +35,21 @@
 /*
  * root only: an arm of an experiment: {"experiment":ID, "arm":"A" or "B", "config":PATH,
  * "lease_ms":N}. Puts the configuration in that file in force, in the place of the daemon's own:
- * the knobs go back and all state begins anew, whatever was in force, the same arm too. Without
- * a renewal for the lease (1 s to 10 min) the daemon's own configuration returns; so it does with
- * REQUEST_ARM_END and at a start of the daemon. A reload meanwhile replaces what
- * returns. Refused: while another experiment has the lease, and a configuration with errors or
- * with another value of what only a start can change. The answer is that of REQUEST_SAMPLE.
+ * the knobs go back and all state begins anew, whatever was in force, the same arm too; but
+ * what sluice has let go of stays so until a reload. Without a renewal for the lease (1 s to
+ * 10 min) the daemon's own configuration returns; so it does with REQUEST_ARM_END,
+ * REQUEST_RESTORE and at a start of the daemon. A reload meanwhile replaces what returns.
+ * Refused: while another experiment has the lease, while a drain runs, and a configuration with
+ * errors ("file:line: ...", one per line) or with another value of what only a start can change.
+ * The daemon reads the file without CAP_DAC_OVERRIDE, and where a unit shuts it in, it sees its
+ * own /tmp and no /home. The answer is that of REQUEST_SAMPLE.
  */
 #define REQUEST_ARM "arm"
-/* root only: {"experiment":ID}; the daemon's own configuration returns. Nothing if it has. */
+/*
+ * root only: {"experiment":ID}; the daemon's own configuration returns. The answer is
+ * {"version":1, "ended":true}, or false if it had returned before. Refused: while another
+ * experiment has the lease.
+ */
 #define REQUEST_ARM_END "arm-end"
 /*
  * root only: counters for an experiment, after a full scan; with {"experiment":ID} the lease

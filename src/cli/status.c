@@ -176,6 +176,18 @@ static void print_drain(const json_t *drain)
 		    text(drain, "reason"));
 }
 
+static void print_experiment(const json_t *experiment)
+{
+	char since[UNITS_TEXT], left[UNITS_TEXT];
+
+	if (!json_is_object(experiment))
+		return;
+	print_field(stdout, "experiment", "%s: arm %s for %s; its lease ends in %s",
+		    text(experiment, "id"), text(experiment, "arm"),
+		    format_duration(number(experiment, "since_ms") * NSEC_PER_MSEC, since),
+		    format_duration(number(experiment, "lease_left_ms") * NSEC_PER_MSEC, left));
+}
+
 static void print_tally(const json_t *status)
 {
 	const json_t *tally = json_object_get(status, "tally");
@@ -281,6 +293,7 @@ int run_status(const struct cli *cli, int argc, char **argv)
 		print_decision(status);
 		print_actuators(json_object_get(status, "actuators"));
 		print_activity(json_object_get(status, "activity"));
+		print_experiment(json_object_get(status, "experiment"));
 		print_drain(json_object_get(status, "drain"));
 		print_tally(status);
 		print_preparation(json_object_get(status, "preparation"));

@@ -35,15 +35,13 @@ int act_begin(struct daemon *daemon, struct errmsg *err)
 	return rc;
 }
 
-void act_end(struct daemon *daemon)
+static void give_back(struct daemon *daemon)
 {
 	struct errmsg err = { 0 };
 	char *report = NULL;
 	size_t size;
 	FILE *lines;
 
-	if (!daemon->knobs)
-		return;
 	lines = open_memstream(&report, &size);
 	if (knobs_restore(daemon->knobs, lines, &err) < 0)
 		log_error("%s; run \"sluice restore\" when the cause is gone", err.text);
@@ -52,6 +50,23 @@ void act_end(struct daemon *daemon)
 		log_report(report);
 		free(report);
 	}
+}
+
+/* The knobs stay open whatever the mode: they know what someone else wrote. */
+int act_anew(struct daemon *daemon, struct errmsg *err)
+{
+	if (!daemon->knobs)
+		return daemon->let_go ? 0 : act_begin(daemon, err);
+	give_back(daemon);
+	actuators_begin(daemon);
+	return 0;
+}
+
+void act_end(struct daemon *daemon)
+{
+	if (!daemon->knobs)
+		return;
+	give_back(daemon);
 	knobs_close(daemon->knobs);
 	daemon->knobs = NULL;
 }

@@ -3,6 +3,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,30 @@
 json_t *answer_error(const char *text)
 {
 	return json_pack("{s:i, s:s}", "version", JSON_VERSION, "error", text);
+}
+
+const char *request_name(const json_t *request)
+{
+	return json_string_value(json_object_get(request, "request"));
+}
+
+int request_number(const json_t *request, const char *key, int64_t min, int64_t max, int64_t *ret,
+		   struct errmsg *err)
+{
+	const json_t *value = json_object_get(request, key);
+
+	if (!value)
+		return 0;
+	if (!json_is_integer(value))
+		return errmsg_set(err, -EINVAL, "%s: \"%s\" is no whole number",
+				  request_name(request), key);
+	if (json_integer_value(value) < min || json_integer_value(value) > max)
+		return errmsg_set(err, -ERANGE,
+				  "%s: \"%s\": %" JSON_INTEGER_FORMAT " is not from %" PRId64
+				  " to %" PRId64,
+				  request_name(request), key, json_integer_value(value), min, max);
+	*ret = json_integer_value(value);
+	return 0;
 }
 
 static json_t *number(uint64_t value)
@@ -234,23 +259,36 @@ static json_t *status_json(const struct daemon *daemon)
 	add(status, "events", events_json(daemon));
 	add(status, "audit", daemon->audit.time_ns ? audit_json(daemon) : json_null());
 	add(status, "drain", drain_status(daemon));
+	add(status, "experiment", experiment_json(daemon));
 	add(status, "notes", notes_json(daemon));
 	return status;
 }
 
-static json_t *hist(struct daemon *daemon)
+struct snapshot *scan_for_answer(struct daemon *daemon, struct errmsg *err)
 {
 	struct snapshot *snap = malloc(sizeof(*snap));
+
+	if (!snap) {
+		errmsg_set(err, -ENOMEM, "no memory for a snapshot");
+		return NULL;
+	}
+	if (observer_snapshot(daemon->observer, SCAN_FULL, snap, err) < 0) {
+		free(snap);
+		return NULL;
+	}
+	return snap;
+}
+
+static json_t *hist(struct daemon *daemon)
+{
 	struct errmsg err = { 0 };
+	struct snapshot *snap = scan_for_answer(daemon, &err);
 	json_t *json;
 
 	if (!snap)
-		return answer_error("no memory for a snapshot");
-	if (observer_snapshot(daemon->observer, SCAN_FULL, snap, &err) < 0)
-		json = answer_error(err.text);
-	else
-		json = hist_json(snap, observer_topology(daemon->observer),
-				 observer_blocks(daemon->observer));
+		return answer_error(err.text);
+	json = hist_json(snap, observer_topology(daemon->observer),
+			 observer_blocks(daemon->observer));
 	free(snap);
 	return json;
 }
@@ -290,6 +328,7 @@ static json_t *kick(struct daemon *daemon)
 static json_t *restore(struct daemon *daemon)
 {
 	log_info("restore on request");
+	experiment_end(daemon, LOG_LEVEL_INFO, "\"sluice restore\"");
 	act_end(daemon);
 	act_let_go(daemon,
 		   "\"sluice restore\" took the knobs back; a reload (SIGHUP) resumes control");
@@ -319,8 +358,14 @@ static json_t *dispatch(struct daemon *daemon, const char *request, const json_t
 		return drain_begin(daemon, arguments);
 	if (!strcmp(request, REQUEST_DRAIN_STOP))
 		return drain_stop(daemon);
+	if (!strcmp(request, REQUEST_ARM))
+		return experiment_arm(daemon, arguments);
+	if (!strcmp(request, REQUEST_ARM_END))
+		return experiment_arm_end(daemon, arguments);
+	if (!strcmp(request, REQUEST_SAMPLE))
+		return experiment_sample(daemon, arguments);
 	return answer_error("unknown request; known are status, hist, map, audit, kick, restore, "
-			    "drain, drain-status, drain-stop");
+			    "drain, drain-status, drain-stop, arm, arm-end, sample");
 }
 
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root)
@@ -331,7 +376,7 @@ char *answer(struct daemon *daemon, const char *request, size_t length, bool roo
 	char *text;
 
 	json = json_loadb(request, length, JSON_REJECT_DUPLICATES, &error);
-	name = json_string_value(json_object_get(json, "request"));
+	name = request_name(json);
 	if (name)
 		reply = dispatch(daemon, name, json, root);
 	else

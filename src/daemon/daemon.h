@@ -11,7 +11,9 @@
 #include "sluice/breaker.h"
 #include "sluice/config.h"
 #include "sluice/drain.h"
+#include "sluice/experiment.h"
 #include "sluice/knobs.h"
+#include "sluice/log.h"
 #include "sluice/observe.h"
 #include "sluice/policy.h"
 #include "sluice/prepare.h"
@@ -92,6 +94,17 @@ struct preparer {
 	uint64_t wall_ns, cpu_ns, longest_ns; /* longest: of one step, in which all else waits */
 };
 
+/* An arm of an experiment: a configuration in the place of the daemon's own. */
+struct experiment {
+	char id[AB_ID]; /* "": there is none, the daemon's own configuration is in force */
+	char arm;	/* 'A' or 'B' */
+	uint64_t since_ns;
+	uint64_t lease; /* ns without a renewal */
+	uint64_t until_ns;
+	uint64_t arms;	   /* times that one was put in force */
+	struct config own; /* returns afterwards */
+};
+
 struct daemon {
 	/* fixed after the start */
 	const char *config_path;
@@ -102,9 +115,12 @@ struct daemon {
 	struct observer *observer;
 	struct control *control;
 
-	/* change with a reload */
-	struct config config;
-	struct knobs *knobs; /* NULL unless mode is control */
+	/* change with a reload, and with an arm */
+	struct config config; /* in force */
+	uint64_t reloads;     /* that were not refused */
+	/* NULL unless mode is control; after an arm in another mode, that may hold nothing */
+	struct knobs *knobs;
+	struct experiment experiment;
 
 	/* change with every tick */
 	struct reporting reporting;
@@ -138,7 +154,32 @@ void daemon_tick(struct daemon *daemon);
 /* Audits the map now; at most twice. */
 int daemon_audit(struct daemon *daemon, struct errmsg *err);
 uint64_t daemon_next_tick(const struct daemon *daemon); /* ns from now */
+/* As config_load(), with the errors in text that the caller frees; NULL: no memory. */
+int daemon_load(const char *path, struct config *config, char **errors);
+/* What is only read at the start and differs: names, one per line, to be freed; NULL: no memory. */
+char *daemon_fixed_changes(const struct daemon *daemon, const struct config *loaded);
 void daemon_reload(struct daemon *daemon);
+/*
+ * Puts a configuration in force as a start would, whatever was in force: knobs go back, and
+ * nothing is remembered but totals and what sluice has let go of.
+ */
+int daemon_begin_anew(struct daemon *daemon, const struct config *config, struct errmsg *err);
+
+/*
+ * experiment.c: arms of experiments, by request. An arm ends with its lease, on request, with
+ * "sluice restore" and with the daemon; nothing of it is on disk.
+ */
+json_t *experiment_arm(struct daemon *daemon, const json_t *request);
+json_t *experiment_arm_end(struct daemon *daemon, const json_t *request);
+json_t *experiment_sample(struct daemon *daemon, const json_t *request);
+json_t *experiment_json(const struct daemon *daemon); /* for the status */
+/* Ends the arm, if there is one. */
+void experiment_end(struct daemon *daemon, enum log_level level, const char *why);
+/* Ends an arm whose lease is over. */
+void experiment_expire(struct daemon *daemon);
+uint64_t experiment_left(const struct daemon *daemon); /* ns of the lease, 1 or more; 0: no arm */
+/* Keeps what was loaded for when the arm ends; false if there is none. */
+bool experiment_keep(struct daemon *daemon, const struct config *loaded);
 
 /* measure.c: the guest's load between two ticks, into daemon->activity. */
 void daemon_measure(struct daemon *daemon, uint64_t now);
@@ -154,6 +195,8 @@ bool drain_needs_full(const struct daemon *daemon);
 uint64_t drain_next_look(const struct daemon *daemon, uint64_t now); /* ns from now */
 /* What makes more memory reportable first. */
 void drain_prepare(struct daemon *daemon);
+/* -EBUSY, with the way out, while one runs. */
+int drain_busy(const struct daemon *daemon, struct errmsg *err);
 json_t *drain_begin(struct daemon *daemon, const json_t *request);
 json_t *drain_status(const struct daemon *daemon);
 json_t *drain_stop(struct daemon *daemon);
@@ -167,6 +210,8 @@ void daemon_prepare(struct daemon *daemon, uint64_t now, const struct decision *
 
 /* act.c: the only place that writes knobs. */
 int act_begin(struct daemon *daemon, struct errmsg *err);
+/* Gives the knobs back, to take them anew; but what sluice has let go of stays so. */
+int act_anew(struct daemon *daemon, struct errmsg *err);
 void act(struct daemon *daemon, const struct decision *decision);
 /* Starts a pass: by the trigger, or by a kick. On request it is tried whatever failed before. */
 int act_kick(struct daemon *daemon, bool on_request, struct errmsg *err);
@@ -203,6 +248,12 @@ bool control_event(struct daemon *daemon, struct control *control, void *ptr, ui
 /* answer.c: one request, one answer. The caller frees the text. */
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root);
 json_t *answer_error(const char *text);
+/* A whole number of the request in these bounds; absent: *ret stays as it is. */
+int request_number(const json_t *request, const char *key, int64_t min, int64_t max, int64_t *ret,
+		   struct errmsg *err);
+const char *request_name(const json_t *request);
+/* All orders, apart from the ticks' own snapshots; freed by the caller. NULL: @err says why. */
+struct snapshot *scan_for_answer(struct daemon *daemon, struct errmsg *err);
 
 /* notify.c: sd_notify(3) without libsystemd; does nothing without $NOTIFY_SOCKET. */
 void notify(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -147,25 +147,6 @@ void drain_prepare(struct daemon *daemon)
 		log_warn("drain: per-CPU lists: %s", err.text);
 }
 
-/* A whole number of the request in these bounds; absent: *ret stays as it is. */
-static int take_number(const json_t *request, const char *key, int64_t min, int64_t max,
-		       int64_t *ret, struct errmsg *err)
-{
-	const json_t *value = json_object_get(request, key);
-
-	if (!value)
-		return 0;
-	if (!json_is_integer(value))
-		return errmsg_set(err, -EINVAL, "drain: \"%s\" is no whole number", key);
-	if (json_integer_value(value) < min || json_integer_value(value) > max)
-		return errmsg_set(err, -ERANGE,
-				  "drain: \"%s\": %" JSON_INTEGER_FORMAT " is not from %" PRId64
-				  " to %" PRId64,
-				  key, json_integer_value(value), min, max);
-	*ret = json_integer_value(value);
-	return 0;
-}
-
 static int take_request(const struct daemon *daemon, const json_t *request, struct drain *drain,
 			struct errmsg *err)
 {
@@ -174,10 +155,10 @@ static int take_request(const struct daemon *daemon, const json_t *request, stru
 	int64_t timeout_ms = DRAIN_TIMEOUT_NS / NSEC_PER_MSEC, order = ORDER_PAGEBLOCK;
 	int rc;
 
-	rc = take_number(request, "order", 0, SLUICE_MAX_ORDERS - 1, &order, err);
+	rc = request_number(request, "order", 0, SLUICE_MAX_ORDERS - 1, &order, err);
 	if (!rc)
-		rc = take_number(request, "timeout_ms", 1, DRAIN_TIMEOUT_MAX_NS / NSEC_PER_MSEC,
-				 &timeout_ms, err);
+		rc = request_number(request, "timeout_ms", 1, DRAIN_TIMEOUT_MAX_NS / NSEC_PER_MSEC,
+				    &timeout_ms, err);
 	if (!rc && prepare && !json_is_boolean(prepare))
 		rc = errmsg_set(err, -EINVAL, "drain: \"prepare\" is neither true nor false");
 	if (!rc)
@@ -188,6 +169,16 @@ static int take_request(const struct daemon *daemon, const json_t *request, stru
 	drain->timeout = (uint64_t)timeout_ms * NSEC_PER_MSEC;
 	drain->prepare = json_is_true(prepare);
 	return 0;
+}
+
+int drain_busy(const struct daemon *daemon, struct errmsg *err)
+{
+	if (!daemon->drain.running)
+		return 0;
+	return errmsg_set(err, -EBUSY,
+			  "a drain at order %u is under way: wait for its end, or end it with "
+			  "\"sluice drain --stop\"",
+			  daemon->drain.order);
 }
 
 json_t *drain_begin(struct daemon *daemon, const json_t *request)
@@ -201,13 +192,8 @@ json_t *drain_begin(struct daemon *daemon, const json_t *request)
 	struct errmsg err = { 0 };
 	char timeout[UNITS_TEXT];
 
-	if (daemon->drain.running) {
-		errmsg_set(&err, -EBUSY,
-			   "a drain at order %u is under way: wait for its end, or end it with "
-			   "\"sluice drain --stop\"",
-			   daemon->drain.order);
+	if (drain_busy(daemon, &err) < 0)
 		return answer_error(err.text);
-	}
 	if (!daemon->decision_ns)
 		return answer_error("the daemon has not looked yet: try again");
 	if (take_request(daemon, request, &drain, &err) < 0)

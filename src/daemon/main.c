@@ -32,6 +32,7 @@ struct loop {
 	int epoll;
 	int signals;
 	int tick;
+	int lease;    /* of an arm of an experiment */
 	int watchdog; /* -1: none */
 	int pressure; /* -1: none */
 	bool stop;
@@ -94,10 +95,7 @@ static int parse_options(int argc, char **argv, struct daemon *daemon)
 /* No file at the default place means all defaults; a named file must exist. */
 static int read_config(struct daemon *daemon)
 {
-	struct errmsg err = { 0 };
-	char *errors = NULL;
-	size_t size;
-	FILE *out;
+	char *errors;
 	int rc;
 
 	if (!strcmp(daemon->config_path, CONFIG_DEFAULT_PATH) &&
@@ -106,13 +104,9 @@ static int read_config(struct daemon *daemon)
 		log_info("no %s: every option at its default", daemon->config_path);
 		return 0;
 	}
-	out = open_memstream(&errors, &size);
-	if (!out)
-		return errmsg_set(&err, -ENOMEM, "memory for messages");
-	rc = config_load(daemon->config_path, &daemon->config, out);
-	fclose(out);
+	rc = daemon_load(daemon->config_path, &daemon->config, &errors);
 	if (rc)
-		fputs(errors, stderr);
+		fputs(errors ? errors : "sluiced: no memory for messages\n", stderr);
 	free(errors);
 	return rc;
 }
@@ -206,7 +200,9 @@ static int loop_open(struct loop *loop, struct errmsg *err)
 	sigset_t signals;
 	int rc;
 
-	*loop = (struct loop){ .signals = -1, .tick = -1, .watchdog = -1, .pressure = -1 };
+	*loop = (struct loop){
+		.signals = -1, .tick = -1, .lease = -1, .watchdog = -1, .pressure = -1
+	};
 	loop->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epoll < 0)
 		return errmsg_set(err, -errno, "event loop: %m");
@@ -217,9 +213,12 @@ static int loop_open(struct loop *loop, struct errmsg *err)
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	loop->signals = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	loop->tick = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	loop->lease = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	rc = watch(loop, &loop->signals, err);
 	if (!rc)
 		rc = watch(loop, &loop->tick, err);
+	if (!rc)
+		rc = watch(loop, &loop->lease, err);
 	if (!rc && watchdog) {
 		loop->watchdog = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 		rc = watch(loop, &loop->watchdog, err);
@@ -231,8 +230,8 @@ static int loop_open(struct loop *loop, struct errmsg *err)
 
 static void loop_close(struct loop *loop)
 {
-	const int fds[] = { loop->pressure, loop->watchdog, loop->tick, loop->signals,
-			    loop->epoll };
+	const int fds[] = { loop->pressure, loop->watchdog, loop->lease,
+			    loop->tick,	    loop->signals,  loop->epoll };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -322,6 +321,8 @@ static void run(struct daemon *daemon, struct loop *loop)
 				take_signals(daemon, loop);
 			else if (ptr == &loop->tick)
 				tick(daemon, loop);
+			else if (ptr == &loop->lease)
+				drain_timer(loop->lease), experiment_expire(daemon);
 			else if (ptr == &loop->pressure)
 				warned(daemon, loop);
 			else if (ptr == &loop->watchdog)
@@ -329,9 +330,13 @@ static void run(struct daemon *daemon, struct loop *loop)
 			else
 				control_event(daemon, daemon->control, ptr, events[i].events);
 		}
-		if (daemon->hurry)
+		if (daemon->hurry) {
+			watch_pressure(daemon, loop); /* an arm may be the first to control */
 			set_timer(loop->tick, 1, 0);
+		}
 		daemon->hurry = false;
+		/* not the tick's: a lease that is renewed is no reason to decide more often */
+		set_timer(loop->lease, experiment_left(daemon), 0);
 	}
 	notify("STOPPING=1");
 }
@@ -371,7 +376,7 @@ int main(int argc, char **argv)
 		.root = -1,
 		.lock = -1,
 	};
-	struct loop loop = { -1, -1, -1, -1, -1, false };
+	struct loop loop = { -1, -1, -1, -1, -1, -1, false };
 	struct errmsg err = { 0 };
 	int rc;
 

@@ -301,55 +301,105 @@ void daemon_tick(struct daemon *daemon)
 	daemon->decision_ns = now;
 }
 
-/* What is only read at the start keeps its value, and the log says so. */
-static void keep_fixed(struct daemon *daemon, struct config *loaded)
+int daemon_load(const char *path, struct config *config, char **errors)
 {
-	char *names = NULL, *line, *save = NULL;
+	size_t size;
+	FILE *out;
+	int rc;
+
+	*errors = NULL;
+	out = open_memstream(errors, &size);
+	if (!out)
+		return -ENOMEM;
+	rc = config_load(path, config, out);
+	fclose(out);
+	return rc;
+}
+
+char *daemon_fixed_changes(const struct daemon *daemon, const struct config *loaded)
+{
+	char *names = NULL;
 	size_t size;
 	FILE *out = open_memstream(&names, &size);
 
 	if (!out)
-		return;
+		return NULL;
 	config_fixed_changes(&daemon->config, loaded, out);
 	fclose(out);
-	for (line = strtok_r(names, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+	return names;
+}
+
+/* What is only read at the start keeps its value, and the log says so. */
+static void keep_fixed(const struct daemon *daemon, struct config *loaded)
+{
+	char *names = daemon_fixed_changes(daemon, loaded), *save = NULL;
+	char *line = names ? strtok_r(names, "\n", &save) : NULL;
+
+	for (; line; line = strtok_r(NULL, "\n", &save))
 		log_warn("%s: %s takes effect at the next start", daemon->config_path, line);
 	free(names);
 	loaded->events = daemon->config.events;
 }
 
+static void take_over(struct daemon *daemon, const struct config *config)
+{
+	daemon->config = *config;
+	daemon->preparer.probed = false;
+	log_set_level((enum log_level)config->log_level);
+}
+
+/* What was decided and measured so far. Sights of memory stay: they are of the guest alone. */
+static void forget(struct daemon *daemon)
+{
+	struct preparer *preparer = &daemon->preparer;
+
+	daemon->policy = (struct policy_state){ 0 };
+	daemon->decision = (struct decision){ 0 };
+	daemon->decision_ns = 0;
+	daemon->pressure = (struct pressure_totals){ 0 };
+	daemon->churn = (struct churn_totals){ 0 };
+	daemon->activity = (struct activity){ 0 };
+	daemon->scan_cost_ns = 0;
+	preparer->has_shape = false;
+	preparer->watch = (struct lru_watch){ 0 };
+	preparer->state = (struct prepare_state){ 0 };
+	preparer->last = (struct prepared){ 0 };
+	preparer->reason[0] = '\0';
+}
+
+int daemon_begin_anew(struct daemon *daemon, const struct config *config, struct errmsg *err)
+{
+	take_over(daemon, config);
+	forget(daemon);
+	daemon->hurry = true;
+	return act_anew(daemon, err);
+}
+
 void daemon_reload(struct daemon *daemon)
 {
-	const struct config old = daemon->config;
+	const struct config old = daemon->config, *now = &daemon->config;
 	struct errmsg err = { 0 };
 	struct config loaded;
-	char *errors = NULL, *line, *save = NULL;
-	size_t size;
-	FILE *out = open_memstream(&errors, &size);
+	char *errors, *line, *save = NULL;
 
-	if (!out) {
-		log_error("reload: %m");
-		return;
-	}
-	if (config_load(daemon->config_path, &loaded, out) < 0) {
-		fclose(out);
-		for (line = strtok_r(errors, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+	if (daemon_load(daemon->config_path, &loaded, &errors) < 0) {
+		line = errors ? strtok_r(errors, "\n", &save) : NULL;
+		for (; line; line = strtok_r(NULL, "\n", &save))
 			log_error("%s", line);
 		log_error("reload refused: the running configuration stays");
 		free(errors);
 		return;
 	}
-	fclose(out);
 	free(errors);
 	keep_fixed(daemon, &loaded);
-	daemon->config = loaded;
-	daemon->preparer.probed = false;
-	log_set_level((enum log_level)loaded.log_level);
-	if (loaded.strategy != old.strategy || loaded.mode != old.mode)
+	daemon->reloads++;
+	if (!experiment_keep(daemon, &loaded))
+		take_over(daemon, &loaded);
+	if (now->strategy != old.strategy || now->mode != old.mode)
 		daemon->policy = (struct policy_state){ 0 };
 	/* a knob that was let go of is taken up again; one that is not wanted goes back */
-	if (loaded.mode != MODE_CONTROL || act_lost_any(daemon) ||
-	    loaded.strategy != old.strategy || config_actuators_differ(&loaded, &old))
+	if (now->mode != MODE_CONTROL || act_lost_any(daemon) || now->strategy != old.strategy ||
+	    config_actuators_differ(now, &old))
 		act_end(daemon);
 	if (act_begin(daemon, &err) < 0)
 		log_error("control is off: %s", err.text);

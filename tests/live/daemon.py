@@ -226,6 +226,12 @@ class Daemon:
         new.write_text(observing_config(text))
         new.replace(self.config_path)
 
+    def write_arm(self, name: str, text: str) -> str:
+        """Path of a configuration for an arm of an experiment; it controls nothing either."""
+        path = self.folder / f"{name}.conf"
+        path.write_text(observing_config(text))
+        return str(path)
+
     def reload(self, text: str) -> None:
         """Replace the configuration and tell the daemon."""
         self.write_config(text)
@@ -261,9 +267,10 @@ class Daemon:
             connection.sendall(data)
             return read_all(connection)
 
-    def ask(self, request: str) -> dict[str, Any]:
+    def ask(self, request: str, **members: Any) -> dict[str, Any]:
         """The answer to one request; the daemon's errors are answers like others."""
-        return json.loads(self.send(json.dumps({"request": request}).encode() + b"\n"))
+        line = json.dumps({"request": request, **members})
+        return json.loads(self.send(line.encode() + b"\n"))
 
     def status(self) -> dict[str, Any]:
         """Answer to "status"."""
