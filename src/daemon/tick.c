@@ -348,7 +348,10 @@ static void take_over(struct daemon *daemon, const struct config *config)
 	log_set_level((enum log_level)config->log_level);
 }
 
-/* What was decided and measured so far. Sights of memory stay: they are of the guest alone. */
+/*
+ * What was decided and measured so far. Sights of memory stay: they are of the guest alone; and
+ * so do the quotas of the hour, which hold whatever is in force.
+ */
 static void forget(struct daemon *daemon)
 {
 	struct preparer *preparer = &daemon->preparer;
@@ -362,7 +365,6 @@ static void forget(struct daemon *daemon)
 	daemon->scan_cost_ns = 0;
 	preparer->has_shape = false;
 	preparer->watch = (struct lru_watch){ 0 };
-	preparer->state = (struct prepare_state){ 0 };
 	preparer->last = (struct prepared){ 0 };
 	preparer->reason[0] = '\0';
 }
