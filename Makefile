@@ -51,7 +51,7 @@ LIBS        := -lbpf -lelf -lz -lconfig -ljansson -lm
 CLI_LIBS    := $(LIBS) -lgsl -lgslcblas
 STATIC_LIBS := $(patsubst %,-L%/usr/lib/$(CROSS),$(SYSROOT)) -lbpf -lelf -lz -lconfig -ljansson -lgsl -lgslcblas -lm
 
-LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c src/extents/*.c))
+LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c src/extents/*.c src/experiment/*.c))
 DAEMON_SRC := $(sort $(wildcard src/daemon/*.c))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 BPF_SRC    := $(sort $(wildcard bpf/*)) include/sluice/bpf_shared.h
