@@ -132,6 +132,12 @@ struct ab_experiment {
 	bool ended; /* the last event is "stopped" or "finished" */
 };
 
+/*
+ * Reads who this guest is; a member that the kernel does not tell is "". Returns 0, or -errno for
+ * a file that is there but can't be read or makes no sense.
+ */
+int ab_guest_read(int root, struct ab_guest *ret, struct errmsg *err);
+
 /* Periods of a block: 2 or 4. */
 unsigned int ab_block_length(enum ab_design design);
 

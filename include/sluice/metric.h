@@ -25,7 +25,7 @@ int metric_open(const char *command, uint64_t timeout, struct metric **ret, stru
  */
 int metric_start(struct metric *metric, uint64_t now_ns, struct errmsg *err);
 
-/* To be polled for reading; -1 while no run is under way. */
+/* To be polled for reading, the same one for a whole run; -1 while none is under way. */
 int metric_fd(const struct metric *metric);
 
 /* When metric_take() is due at the latest, ns; UINT64_MAX while no run is under way. */
@@ -33,10 +33,11 @@ uint64_t metric_deadline(const struct metric *metric);
 
 /*
  * What became of the run, to be asked when there is something to read, and at the deadline.
+ * It ends when the shell does: what that has left in the background is killed, and not waited for.
  * Returns 0 with the number, -EAGAIN while the run is under way; else the run has failed, with the
  * reason: -ETIMEDOUT (its process group was killed), -ECHILD (exit status or signal), -EBADMSG (no
- * number, more than a number, not finite). No process of it is left then but what it put into
- * another group.
+ * number, more than a number, not finite); -EINVAL: there was none. No process of it is left then
+ * but what it put into another group.
  */
 int metric_take(struct metric *metric, uint64_t now_ns, double *ret, struct errmsg *err);
 
