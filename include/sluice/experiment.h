@@ -141,9 +141,6 @@ int ab_guest_read(int root, struct ab_guest *ret, struct errmsg *err);
 /* Periods of a block: 2 or 4. */
 unsigned int ab_block_length(enum ab_design design);
 
-/* Reads who this guest is; a member that the kernel does not tell is "". */
-int ab_guest_read(int root, struct ab_guest *ret, struct errmsg *err);
-
 /* Periods in all. */
 unsigned int ab_periods(const struct ab_plan *plan);
 
