@@ -266,7 +266,7 @@ static void busy(const struct policy_input *input, struct ladder_state *state, c
 	if (cold >= config->min_gain && cold >= all / 2)
 		state->cold_ns = input->now_ns;
 	if (cold >= config->min_gain && state->cold_ns &&
-	    input->now_ns - state->cold_ns < policy_patience(input)) {
+	    input->now_ns - state->cold_ns < input->pass_delay + input->config->interval) {
 		push(input, order, cold, state, decision);
 		decision_reason(decision,
 				"busy, but %s of %s unreported were free for %s or longer",
