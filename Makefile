@@ -212,6 +212,7 @@ $(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
 
 # pure parts of the client
 $(B)/unit/test_advice: $(B)/san/src/cli/advice.o
+$(B)/unit/test_analyse: $(call san_objects,$(AB_SRC))
 $(B)/unit/test_cells: $(B)/san/src/cli/cells.o
 $(B)/unit/test_picture: $(B)/san/src/cli/picture.o
 $(B)/unit/test_stats: $(call san_objects,$(filter %/stats.c %/bootstrap.c %/power.c,$(AB_SRC)))
