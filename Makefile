@@ -126,6 +126,10 @@ $(B)/bigmap: $(call objects,tests/bench/bigmap.c) $(B)/libsluice.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+$(B)/absim: $(call objects,tests/bench/absim.c $(AB_SRC)) $(B)/libsluice.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
+
 -include $(wildcard $(B)/obj/*/*.d $(B)/obj/*/*/*.d $(B)/obj/*/*/*/*.d)
 
 # --- documents, made from the tables in the code -----------------------------------------------
