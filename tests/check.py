@@ -337,6 +337,8 @@ def unit(step: Step) -> None:
         run_tap(step, source.stem, f"build/unit/{source.stem}", env=SANITIZERS)
     if run_command(step, "build of the large map", "make", "-s", "build/bigmap"):
         run_tap(step, "bigmap", "build/bigmap")
+    if run_command(step, "build of the simulated experiments", "make", "-s", "build/absim"):
+        run_tap(step, "absim", "build/absim")
 
 
 def live(step: Step) -> None:

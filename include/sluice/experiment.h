@@ -191,26 +191,31 @@ int ab_append(int fd, json_t *json, struct errmsg *err);
 
 enum ab_verdict { AB_A_BETTER, AB_B_BETTER, AB_DIFFERENT, AB_EQUIVALENT, AB_NOT_ENOUGH };
 
-/* What is known of one outcome. Differences are B minus A; levels and effects in its unit. */
+/*
+ * What is known of one outcome. Differences are B minus A; levels and effects in its unit. With n
+ * of 0, levels and the estimate are NAN, intervals and what is detectable infinite, and p is 1.
+ */
 struct ab_effect {
 	unsigned int outcome;
 	unsigned int n;		    /* blocks that are whole and have it in each period */
 	unsigned int missing;	    /* whole blocks that lack it */
 	double level[AB_ARMS];	    /* median over blocks of the mean of an arm's periods */
-	double *differences;	    /* n of them: mean of B's periods minus mean of A's, in order */
+	double *differences;	    /* n of them: mean of B's periods minus mean of A's, in order;
+				       0 if they agree in all but what is rounded off */
 	unsigned int *blocks;	    /* n: which block each is */
 	double estimate;	    /* Hodges-Lehmann */
 	double low, high;	    /* of it, at 1 - alpha; infinite: too few */
 	double near_low, near_high; /* at 1 - 2 alpha: for equivalence */
 	double p;		    /* of no difference */
 	double adjusted;	    /* the same, by Holm over all outcomes */
-	double detectable; /* smallest effect that so many blocks find with the wanted power */
-	double margin;	   /* of equivalence, absolute */
-	unsigned int
-		needed; /* blocks in all to find an effect of the margin; 0: more than can be */
+	/* Of the primary outcome at alpha; of others at alpha / nr_outcomes, Holm's first step. */
+	double detectable;   /* smallest effect that so many blocks find with the wanted power */
+	double margin;	     /* of equivalence, absolute; 0 if A is at 0: then nothing is within */
+	unsigned int needed; /* blocks in all to find an effect of the margin; 0: more than can
+				be, or not known, with n of less than 2 or no margin */
 	double trend, trend_p; /* of the blocks' means, per block */
-	double carry, carry_p; /* B minus A of the drift within windows: the wash-out is too short
-				  if that is there */
+	double carry, carry_p; /* B minus A of the drift within windows, of blocks that have it in
+				  all periods: the wash-out is too short if that is there */
 	enum ab_verdict verdict;
 	char text[512]; /* the verdict in words, with the figures that it rests on */
 };
@@ -228,9 +233,10 @@ struct ab_result {
  * The verdict of the primary outcome rests on p as it is, since it was declared; that of
  * all others on p adjusted. With p at most alpha: one is better (AB_DIFFERENT where neither
  * direction is); else AB_EQUIVALENT if the 1 - 2 alpha interval lies within the margin
- * (two one-sided tests, Schuirmann 1987); else AB_NOT_ENOUGH, with how much more is needed. Fewer
- * than AB_MIN_BLOCKS are never enough. @resamples: of the bootstrap, AB_RESAMPLES in earnest.
- * The caller frees *ret with ab_result_free(). Returns 0 or -ENOMEM.
+ * (two one-sided tests, Schuirmann 1987; of each outcome by itself, Holm corrects differences
+ * only); else AB_NOT_ENOUGH, with how much more is needed. Fewer than AB_MIN_BLOCKS are never
+ * enough. @resamples: of the bootstrap, 100 or more, AB_RESAMPLES in earnest. Intervals follow
+ * from the plan's seed. The caller frees *ret with ab_result_free(). Returns 0 or -ENOMEM.
  */
 #define AB_RESAMPLES 10000
 int ab_analyse(const struct ab_experiment *experiment, unsigned int resamples,
@@ -238,10 +244,11 @@ int ab_analyse(const struct ab_experiment *experiment, unsigned int resamples,
 void ab_result_free(struct ab_result *result);
 
 /* Blocks that an effect of @share (0.05) of A's level in an outcome needs; 0: more than
- * AB_MAX_BLOCKS. -ENODATA with fewer than 2 blocks. */
+ * AB_MAX_BLOCKS, or A is at 0. -ENODATA with fewer than 2 blocks. */
 int ab_needed(const struct ab_effect *effect, double share, double alpha, double power,
 	      unsigned int *ret);
 
+/* "A is better", "B is better", "different", "equivalent", "not enough data" */
 const char *ab_verdict_name(enum ab_verdict verdict);
 
 /* --- the report -------------------------------------------------------------------------------- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Statistics of paired differences, in the client only (GSL). Pure: randomness comes from a
- * seed. Arrays are the caller's and are not changed. @n is 1 or more unless it says otherwise.
+ * seed. Arrays are the caller's and are not changed; their values are finite. @n is 1 or more
+ * unless it says otherwise. Without memory the answer is NAN.
  */
 #ifndef SLUICE_STATS_H
 #define SLUICE_STATS_H
@@ -29,33 +30,36 @@ double stats_signed_rank(const double *differences, size_t n);
 double stats_hodges_lehmann(const double *differences, size_t n);
 
 /*
- * Interval of it by the bootstrap: expanded percentiles (Hesterberg 2015, section 5.3), for plain
- * percentiles are too narrow where n is small. @level: 0.95. @resamples: 100 or more.
- * Infinite on both sides for n of less than 3.
+ * Interval of it by the bootstrap: expanded percentiles (Hesterberg, What Teachers Should Know
+ * about the Bootstrap, The American Statistician 69, 2015), for plain percentiles are too narrow
+ * where n is small. @level: 0.95. @resamples: 100 or more. Infinite on both sides where not even
+ * the range of the differences would hold their median so often, which it does in
+ * 1 - 2^(1 - n) of all cases: for less than 6 at 0.95, less than 5 at 0.9.
  */
 struct stats_interval stats_bootstrap(const double *differences, size_t n, double level,
 				      unsigned int resamples, uint64_t seed);
 
-/* Holm's correction (1979): adjusted[i] for p[i], at most 1. */
+/* Holm's correction (1979): adjusted[i] for p[i], at most 1. @adjusted is not @p. */
 void stats_holm(const double *p, size_t n, double *adjusted);
 
 struct stats_trend {
 	double slope; /* per step: Theil and Sen's median of all slopes */
-	double p;     /* two-sided, Mann and Kendall: exact up to 10 values, else by the normal
-			 distribution, corrected for continuity and ties */
+	double p;     /* two-sided, Mann and Kendall: exact up to 10 values, with ties too, else by
+			 the normal distribution, corrected for continuity and ties */
 };
 
-/* Of values at equal distances. p is 1 for n of less than 4. */
+/* Of values at equal distances. p is 1 for n of less than 4, the slope 0 for 1. */
 struct stats_trend stats_trend(const double *values, size_t n);
 
 /* Standard deviation, n - 1 in the denominator; 0 for n of less than 2. */
 double stats_deviation(const double *values, size_t n);
 
 /*
- * Smallest true mean of n differences with this standard deviation that the test finds
- * with probability @power at level @alpha, two-sided: by the t distribution, with the signed
- * ranks' efficiency of 3/pi under normal noise. Infinite for n of less than 2, and where
- * the test can't reach @alpha at all.
+ * Smallest true mean of n differences with this standard deviation that stats_signed_rank()
+ * finds with probability @power (0.5 or more) at level @alpha, two-sided, under normal noise: by
+ * the noncentral t distribution with the signed ranks' efficiency of 3/pi, up to 30 differences at
+ * the level that so few can attain; where all must have one sign, by the chance of that. Infinite
+ * for n of less than 2, and where the test can't reach @alpha at all.
  */
 double stats_detectable(double deviation, size_t n, double alpha, double power);
 
