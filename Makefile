@@ -54,7 +54,6 @@ STATIC_LIBS := $(patsubst %,-L%/usr/lib/$(CROSS),$(SYSROOT)) -lbpf -lelf -lz -lc
 LIB_SRC    := $(sort $(wildcard src/common/*.c src/config/*.c src/observe/*.c src/policy/*.c src/actuate/*.c src/extents/*.c src/experiment/*.c))
 DAEMON_SRC := $(sort $(wildcard src/daemon/*.c))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
-AB_SRC     := $(addprefix src/experiment/,stats.c bootstrap.c power.c analyse.c verdict.c schedule.c)
 BPF_SRC    := $(sort $(wildcard bpf/*)) include/sluice/bpf_shared.h
 objects     = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
@@ -127,7 +126,7 @@ $(B)/bigmap: $(call objects,tests/bench/bigmap.c) $(B)/libsluice.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(B)/absim: $(call objects,tests/bench/absim.c $(AB_SRC)) $(B)/libsluice.a
+$(B)/absim: $(call objects,tests/bench/absim.c) $(B)/libsluice.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLI_LIBS)
 
@@ -217,10 +216,8 @@ $(B)/unit/%: $(B)/san/tests/unit/%.o $(call san_objects,$(LIB_SRC))
 
 # pure parts of the client
 $(B)/unit/test_advice: $(B)/san/src/cli/advice.o
-$(B)/unit/test_analyse: $(call san_objects,$(AB_SRC))
 $(B)/unit/test_cells: $(B)/san/src/cli/cells.o
 $(B)/unit/test_picture: $(B)/san/src/cli/picture.o
-$(B)/unit/test_stats: $(call san_objects,$(filter %/stats.c %/bootstrap.c %/power.c,$(AB_SRC)))
 $(B)/unit/test_truth: $(B)/san/src/cli/truth.o
 
 unit: $(UNIT)

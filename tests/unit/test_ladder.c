@@ -109,8 +109,8 @@ static const struct scenario scenarios[] = {
 	  {
 		  { 0, BUSY "Normal 100/0/50", AT(9), "busy, but 100 MiB of 200 MiB" },
 		  { 2 * S, BUSY "Normal 200/0/150", AT(9), "busy, but 100 MiB of 400 MiB" },
-		  { 5 * S, BUSY "Normal 200/20/150", AT(9), "busy, but 60 MiB of 360 MiB" },
-		  { 6 * S, BUSY "Normal 200/40/150", HOLD, "busy: " },
+		  { 3 * S, BUSY "Normal 200/20/150", AT(9), "busy, but 60 MiB of 360 MiB" },
+		  { 4 * S, BUSY "Normal 200/40/150", HOLD, "busy: " },
 		  { 8 * S, BUSY "Normal 200/40/150", HOLD, "busy: " },
 	  } },
 	{ "idle: an excursion to order 0, and back up",
