@@ -86,19 +86,6 @@ static double percent(unsigned int count, unsigned int runs)
 
 /* --- experiments ------------------------------------------------------------------------------ */
 
-static void draw(struct ab_plan *plan, gsl_rng *random)
-{
-	static const char *const orders[][2] = {
-		[AB_PAIRS] = { "AB", "BA" },
-		[AB_ABBA] = { "ABBA", "BAAB" },
-	};
-	const unsigned int length = ab_block_length(plan->design);
-
-	for (unsigned int b = 0; b < plan->blocks; b++)
-		snprintf(plan->sequence + (size_t)b * length, length + 1, "%s",
-			 orders[plan->design][gsl_rng_uniform_int(random, 2)]);
-}
-
 static double shock(const struct noise *noise, gsl_rng *random)
 {
 	return noise->heavy ? gsl_ran_cauchy(random, DEVIATION / 4) :
@@ -114,7 +101,7 @@ static void run(struct simulation *simulation, const struct noise *noise, double
 	double last[OUTCOMES + 1] = { 0 };
 
 	experiment->plan.seed = gsl_rng_get(random);
-	draw(&experiment->plan, random);
+	ab_draw(&experiment->plan);
 	for (unsigned int i = 0; i <= experiment->nr_outcomes; i++)
 		last[i] = shock(noise, random);
 	for (unsigned int i = 0; i < experiment->nr_periods; i++) {
