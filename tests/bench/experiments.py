@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Experiments of `sluice ab` in real guests, with a load that works and idles, and the host's feed.
 
-    python3 tests/bench/ab.py aa [--guests N] [--runs N]    the same against itself: what is found?
-    python3 tests/bench/ab.py compare [NAME...]             those of docs/ab.md
+    python3 tests/bench/experiments.py aa [--guests N] [--runs N]    the same against itself: what is found?
+    python3 tests/bench/experiments.py compare [NAME...]             those of docs/ab.md
 
 The files of the experiments go to build/bench/ab/, one per experiment.
 """
@@ -31,6 +31,7 @@ from matrix import Sluice  # noqa: E402
 KERNEL = "7.2"
 MEMORY_MIB = 1024
 STATIC = BUILD / "static"
+LOAD_SECONDS = 120
 OUT = BUILD / "bench" / "ab"
 FOLDER = "/var/lib/sluice/ab"
 OWN = 'strategy = "kernel";\n'
@@ -106,6 +107,8 @@ def with_load(kernel: Kernel, comparison: Comparison, seed: int, names: list[str
     with Guest(kernel, memory_mib=MEMORY_MIB, files=files(), host_port=True) as guest, \
             HostFeed(guest):
         guest.spawn(f"ab_load {seed} {comparison.jobs} {comparison.idle}", "/tmp/bursts")
+        guest.wait_for(lambda: guest.check("cat /tmp/bursts").strip().isdigit(), LOAD_SECONDS,
+                       what="a first burst")
         with Sluice(guest, OWN):
             for name in names:
                 started = time.monotonic()
