@@ -13,13 +13,17 @@ libgsl-dev libjansson-dev linux-libc-dev scdoc'
 check='libcmocka-dev python3 git clang-format clang-tidy cppcheck'
 # live tests
 live='strace'
+# reports of experiments: plots, in unit tests too
+plots='gnuplot-nox'
+# reports of experiments: a browser that looks at the pages
+browser='chromium'
 # guests: their kernels are Debian packages of other suites, verified against the archive's keys
 vm='qemu-system-x86 busybox-static stress-ng dpkg apt debian-archive-keyring ca-certificates'
 # the same for arm64; its libraries are unpacked by tests/vm/sysroot.py and not installed, so that
 # no second architecture is added to this machine
 arm64='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 
-needed="$build $check $live $vm $arm64"
+needed="$build $check $live $plots $browser $vm $arm64"
 # `deps.sh bench`: what benchmarks compare with
 [ "${1:-}" != bench ] || needed="$needed bpftrace"
 # shellcheck disable=SC2016,SC2086 # dpkg-query expands the one, the other is a list of words
