@@ -119,32 +119,38 @@ static int load(const struct look_options *options, char path[AB_PATH], struct a
 
 /* --- status ---------------------------------------------------------------------------------------- */
 
+static const struct ab_event *last_event(const struct ab_experiment *experiment)
+{
+	return experiment->nr_events ? &experiment->events[experiment->nr_events - 1] : NULL;
+}
+
 static const char *outcome_of(const struct ab_experiment *experiment, pid_t runner, bool rebooted)
 {
-	if (experiment->ended)
-		return experiment->events[experiment->nr_events - 1].what;
+	const struct ab_event *last = last_event(experiment);
+
+	if (experiment->ended && last)
+		return last->what;
 	if (runner)
 		return "running";
 	return rebooted ? "ended by a reboot" : "interrupted";
 }
 
-static void print_ended(const struct ab_experiment *experiment, const char *state)
+static void print_ended(const struct ab_experiment *experiment, const char *state, bool rebooted)
 {
 	const unsigned int length = ab_block_length(experiment->plan.design);
-	const struct ab_event *last =
-		experiment->ended ? &experiment->events[experiment->nr_events - 1] : NULL;
+	const struct ab_event *last = experiment->ended ? last_event(experiment) : NULL;
 
 	print_field(stdout, "state", "%s: %u of %u blocks are measured%s%s", state,
 		    experiment->nr_periods / length, experiment->plan.blocks, last ? "; " : "",
 		    last ? last->text : "");
-	if (!strcmp(state, "interrupted"))
+	if (!rebooted && !experiment->ended)
 		print_field(stdout, "",
 			    "sluiced has its own configuration back. Go on with sluice ab run "
 			    "--resume=%s, or see what was measured with sluice ab report %s",
 			    experiment->id, experiment->id);
 	else
 		print_field(stdout, "", "%ssluice ab report %s shows what was measured",
-			    strcmp(state, "ended by a reboot") ?
+			    experiment->ended ?
 				    "" :
 				    "It can't be gone on with, since memory is another now; ",
 			    experiment->id);
@@ -190,6 +196,7 @@ static int show_status(const struct cli *cli, const struct look_options *options
 	struct errmsg err = { 0 };
 	char path[AB_PATH];
 	const char *state;
+	bool rebooted;
 	pid_t runner;
 	json_t *json;
 	int root;
@@ -200,7 +207,8 @@ static int show_status(const struct cli *cli, const struct look_options *options
 	ab_guest_read(root, &guest, NULL);
 	close(root);
 	runner = experiment->ended ? 0 : ab_runner(options->directory);
-	state = outcome_of(experiment, runner, strcmp(guest.boot, experiment->guest.boot) != 0);
+	rebooted = strcmp(guest.boot, experiment->guest.boot) != 0;
+	state = outcome_of(experiment, runner, rebooted);
 	if (cli->json) {
 		json = ab_header_json(experiment);
 		json_object_update_new(json, json_pack("{s:i, s:s, s:s, s:i, s:i, s:i}", "version",
@@ -215,7 +223,7 @@ static int show_status(const struct cli *cli, const struct look_options *options
 		if (runner)
 			print_running(cli, experiment, runner);
 		else
-			print_ended(experiment, state);
+			print_ended(experiment, state, rebooted);
 	}
 	ab_free(experiment);
 	return EXIT_OK;

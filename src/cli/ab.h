@@ -110,7 +110,7 @@ void ab_window_values(const struct ab_window *window, const struct ab_experiment
 		      struct ab_period *period);
 void ab_window_free(struct ab_window *window);
 
-/* --- ab_run.c, ab_loop.c: running one ------------------------------------------------------------- */
+/* --- ab_run.c, ab_loop.c, ab_period.c: running one ------------------------------------------------------------- */
 
 struct ab_run {
 	const struct cli *cli;
@@ -134,6 +134,15 @@ int ab_loop(struct ab_run *run, struct errmsg *err);
 
 /* SIGINT, SIGTERM and SIGHUP end what ab_loop() does. */
 void ab_catch_signals(void);
+bool ab_interrupted(void);
+/* -ECANCELED, with how. */
+int ab_stopped(struct errmsg *err);
+
+/*
+ * Measures one period, and adds it to the file. -EAGAIN: something disturbed it, so that its block
+ * does not count; -ECANCELED: the experiment can't go on; each with the reason.
+ */
+int ab_run_period(struct ab_run *run, unsigned int number, struct errmsg *err);
 
 /* What stands on the command line of `sluice ab run`. */
 struct ab_arguments {

@@ -31,15 +31,14 @@ static int read_arm(const char *path, char **ret, struct errmsg *err)
 		return errmsg_set(err, -ENOMEM, "memory for messages");
 	rc = config_load(path, &config, out);
 	fclose(out);
+	/* all of them, without the end of the last line */
 	if (rc)
-		rc = errmsg_set(err, rc, "%.*s%s", (int)(size ? size - 1 : 0), errors,
-				strchr(errors, '\n') == errors + size - 1 ? "" :
-									    "\nsee sluice check");
+		rc = errmsg_set(err, rc, "%.*s", (int)(size ? size - 1 : 0), errors);
 	free(errors);
 	if (rc)
 		return rc;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	rc = fd < 0 ? -errno : fd_read_alloc(fd, CONFIG_MAX_BYTES, ret);
+	rc = fd < 0 ? -errno : fd_read_alloc(fd, (size_t)CONFIG_MAX_BYTES, ret);
 	if (fd >= 0)
 		close(fd);
 	return rc < 0 ? errmsg_set(err, rc, "\"%s\": %s", path, strerror(-rc)) : 0;

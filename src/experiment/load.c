@@ -400,7 +400,7 @@ int ab_load(const char *path, struct ab_experiment **ret, struct errmsg *err)
 	if (!experiment)
 		return errmsg_set(err, -ENOMEM, "memory for an experiment");
 	rc = read_text(path, &text, err);
-	for (const char *line = text; !rc && *line;) {
+	for (const char *line = text; !rc && line && *line;) {
 		const char *end = strchr(line, '\n');
 
 		if (!end)

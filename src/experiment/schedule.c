@@ -30,7 +30,7 @@ void ab_draw(struct ab_plan *plan)
 	for (unsigned int i = 0; i < plan->blocks; i++)
 		memcpy(plan->sequence + (size_t)i * length,
 		       orders[plan->design][gsl_rng_uniform_int(rng, 2)], length);
-	plan->sequence[plan->blocks * length] = '\0';
+	plan->sequence[(size_t)plan->blocks * length] = '\0';
 	gsl_rng_free(rng);
 }
 

@@ -138,14 +138,11 @@ int ab_append(int fd, json_t *json, struct errmsg *err)
 	length = strlen(text);
 	text[length++] = '\n'; /* in the place of the NUL: one write, so no reader sees half */
 	done = write(fd, text, length);
-	if (done < 0)
-		rc = errmsg_set(err, -errno, "writing the experiment's file: %m");
-	else if ((size_t)done < length)
+	if (done >= 0 && (size_t)done < length)
 		rc = errmsg_set(err, -ENOSPC,
-				"writing the experiment's file: only %zd of %zu "
-				"bytes went in",
+				"writing the experiment's file: only %zd of %zu bytes went in",
 				done, length);
-	else if (fdatasync(fd))
+	else if (done < 0 || fdatasync(fd))
 		rc = errmsg_set(err, -errno, "writing the experiment's file: %m");
 	free(text);
 	return rc;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Experiments of `sluice ab` in real guests, with a load that works and idles, and the host's feed.
 
-    python3 tests/bench/experiments.py aa [--guests N] [--runs N]    the same against itself: what is found?
-    python3 tests/bench/experiments.py compare [NAME...]             those of docs/ab.md
+    python3 tests/bench/experiments.py aa [--guests N] [--runs N]   the same against itself
+    python3 tests/bench/experiments.py compare [NAME...]            those of docs/ab.md
 
 The files of the experiments go to build/bench/ab/, one per experiment.
 """
@@ -153,8 +153,8 @@ def table(paths: list[Path]) -> None:
                   if not effect["primary"] and effect["adjusted_p"] <= 0.05]
         hits += primary["p"] <= 0.05
         others += bool(differ)
-        say(f"| {path.stem} | {primary['blocks']} | {primary['difference']:+.3f} | {primary['p']:.3f} | "
-            f"{primary['verdict']} | {', '.join(differ) or 'none'} |")
+        say(f"| {path.stem} | {primary['blocks']} | {primary['difference']:+.3f} | "
+            f"{primary['p']:.3f} | {primary['verdict']} | {', '.join(differ) or 'none'} |")
     say(f"\n{len(paths)} runs: the primary outcome was called different in {hits}, any other, "
         f"corrected, in {others}")
 

@@ -218,8 +218,9 @@ def check_stops(sluice: Sluice, before: int | None) -> str:
 def check_pressure(sluice: Sluice, before: int | None) -> str:
     """Tasks that wait for memory end it."""
     guest = sluice.guest
-    guest.check("mkdir -p /sys/fs/cgroup/tight && echo +memory >/sys/fs/cgroup/cgroup.subtree_control"
-                "; echo 8M >/sys/fs/cgroup/tight/memory.high")
+    guest.check("mkdir -p /sys/fs/cgroup/tight && "
+                "echo +memory >/sys/fs/cgroup/cgroup.subtree_control; "
+                "echo 8M >/sys/fs/cgroup/tight/memory.high")
     load = guest.spawn("sh -c 'echo $$ >/sys/fs/cgroup/tight/cgroup.procs; "
                        "exec workload fill 64'", "/tmp/load.log")
     run = Experiment(guest, "pressed", "--period 30s --stop-pressure 5")
@@ -272,7 +273,8 @@ def check_reboot(kernel: Kernel, text: str) -> str:
         done = guest.run("sluice ab run --resume")
         assert done.rc == 1 and "started anew" in done.out, done
         assert json.loads(guest.check("sluice --json ab report"))["version"] == 1
-        guest.check(f"sed -i 's/\"machine\":\"[^\"]*\"/\"machine\":\"another\"/' {FOLDER}/old.jsonl")
+        guest.check("sed -i 's/\"machine\":\"[^\"]*\"/\"machine\":\"another\"/' "
+                    f"{FOLDER}/old.jsonl")
         done = guest.run("sluice ab run --resume")
         assert done.rc == 1 and "another guest" in done.out, done
         guest.check(f"echo '{{}}' >>{FOLDER}/old.jsonl")
