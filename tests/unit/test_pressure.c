@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The guest's load, from files of several kernels. */
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -239,7 +241,19 @@ static void test_churn(void **state)
 {
 	static struct sluice_zone_times times[SLUICE_MAX_ZONES];
 	const struct blockmap map = { .pageblock_order = 9, .times = times };
-	uint64_t reported, reused;
+	static const struct {
+		uint64_t ticks;
+		double blocks, faded;
+	} rows[] = {
+		{ 0, 0, 0 },
+		{ 1, 1, 0.607 },	  /* e^-(0.5/1) */
+		{ 4, 1, 0.882 },	  /* the next bucket begins there */
+		{ 6, 2, 0.920 + 0.435 },  /* half of it, in the middle of 4 and 6 */
+		{ 8, 3, 0.939 + 2 * 0.472 },
+		{ 16, 7, 0.969 + 2 * 0.687 + 4 * 0.472 },
+		{ UINT64_MAX >> SLUICE_TICK_SHIFT, 7, 7 },
+	};
+	struct churn churn;
 
 	(void)state;
 	times[0].reported = 10;
@@ -247,17 +261,14 @@ static void test_churn(void **state)
 	times[0].reuse[0] = 1; /* below 1 tick */
 	times[0].reuse[3] = 2; /* 4 ticks to 8 */
 	times[2].reuse[4] = 4; /* 8 ticks to 16 */
-	blockmap_churn(&map, UINT64_C(8) << SLUICE_TICK_SHIFT, &reported, &reused);
-	assert_int_equal(reported, 15 * 512);
-	assert_int_equal(reused, 3 * 512);
-	blockmap_churn(&map, UINT64_C(16) << SLUICE_TICK_SHIFT, &reported, &reused);
-	assert_int_equal(reused, 7 * 512);
-	blockmap_churn(&map, UINT64_C(1) << SLUICE_TICK_SHIFT, &reported, &reused);
-	assert_int_equal(reused, 512);
-	blockmap_churn(&map, 0, &reported, &reused);
-	assert_int_equal(reused, 0);
-	blockmap_churn(&map, UINT64_MAX, &reported, &reused);
-	assert_int_equal(reused, 7 * 512);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		blockmap_churn(&map, rows[i].ticks << SLUICE_TICK_SHIFT, &churn);
+		assert_int_equal(churn.reported, 15 * 512);
+		assert_int_equal(churn.reused, (uint64_t)(rows[i].blocks * 512));
+		if (fabs((double)churn.faded / 512 - rows[i].faded) > 0.01)
+			fail_msg("%" PRIu64 " ticks: %f blocks", rows[i].ticks,
+				 (double)churn.faded / 512);
+	}
 }
 
 /* --- whether free pages hold a pattern -------------------------------------------------------- */
