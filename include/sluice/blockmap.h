@@ -72,11 +72,17 @@ void blockmap_set(const struct blockmap *map, struct sluice_block *block, struct
 /* Time since the last change of a block's free pages, ns, to a tick. */
 uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns);
 
+/* Pages of pageblocks, since the map began; they never fall. */
+struct churn {
+	uint64_t reported; /* became reported */
+	uint64_t reused;   /* were allocated again within @age_ns of it */
+	uint64_t faded;	   /* the same, each page by e^-(t/@age_ns), t after it was reported */
+};
+
 /*
- * Pages of pageblocks that became reported since the map began, and of those that were
- * allocated again within @age_ns of it (rounded down to a power of two of ticks).
+ * What the map's histograms of powers of two say of it: @age_ns cuts one of their buckets in
+ * proportion.
  */
-void blockmap_churn(const struct blockmap *map, uint64_t age_ns, uint64_t *reported,
-		    uint64_t *reused);
+void blockmap_churn(const struct blockmap *map, uint64_t age_ns, struct churn *ret);
 
 #endif

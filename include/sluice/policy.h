@@ -178,7 +178,7 @@ struct guard_state {
 	uint64_t last_ns;    /* when the cause was last seen */
 	bool vetoed;	     /* the last decision was: no progress can be expected */
 	double reported;     /* bytes that became reported lately, fading with churn_age */
-	double reused;	     /* of these, allocated again */
+	double reused;	     /* of these, allocated again, fading as they do */
 	uint64_t seen_bytes; /* reported at the last decision */
 	uint64_t pass_ns;    /* last sign of a pass: growth of that, or a kick */
 };

@@ -49,11 +49,12 @@ struct activity {
 	/* extents of at least pageblock order, in bytes; 0 without a map */
 	uint64_t reported; /* newly reported */
 	uint64_t reused;   /* allocated again within guards.churn_age of being reported */
+	uint64_t faded;	   /* the same, faded by the time in between, see struct churn */
 };
 
 /*
  * The activity between two readings; span_ns 0 if there was none before, or time
- * or a counter ran backwards (restored guests). Leaves reported and reused at 0.
+ * or a counter ran backwards (restored guests). Leaves reported, reused and faded at 0.
  */
 void pressure_between(const struct pressure_totals *before, const struct pressure_totals *after,
 		      uint64_t page_size, struct activity *ret);

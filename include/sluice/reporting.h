@@ -32,12 +32,12 @@ struct reporting {
 	char device[32]; /* "virtio0" */
 	bool driver_bound;
 	bool feature_reporting;	     /* negotiated */
-	bool feature_poison;	     /* negotiated: the host may have to keep reported pages */
+	bool feature_poison;	     /* negotiated: the host knows what free pages hold */
 	bool feature_deflate_on_oom; /* negotiated: inflated pages remain managed */
 	/*
-	 * With page_poison=1 free pages hold a pattern, that the host has to keep
-	 * (virtballoon_probe() in drivers/virtio/virtio_balloon.c tells it a value other than 0;
-	 * with init_on_free it is 0, and pages may be dropped).
+	 * Free pages hold a pattern that the host has to keep: with page poisoning
+	 * virtballoon_probe() in drivers/virtio/virtio_balloon.c tells it a value other than 0;
+	 * with init_on_free it is 0, and pages may be dropped.
 	 */
 	bool poisoned;
 	bool has_order; /* page_reporting_order: 5.14+ */

@@ -46,6 +46,7 @@ struct topology {
 	unsigned int highest_order;   /* last column of /proc/buddyinfo */
 	unsigned int kernel_version;  /* 6.12 is 6012 */
 	bool has_thp;		      /* CONFIG_TRANSPARENT_HUGEPAGE */
+	bool page_poison;	      /* free pages are filled with a pattern */
 	unsigned int nr_nodes;
 	unsigned int nodes[TOPOLOGY_MAX_NODES]; /* online */
 	unsigned int nr_zones;

@@ -94,7 +94,7 @@ static void say_other(const struct situation *situation, char *buf)
 
 static void say_reported(const struct situation *situation, char *buf)
 {
-	if (situation->reporting->feature_poison)
+	if (situation->reporting->poisoned)
 		say(buf, "the host was told, but may have to keep it: page poison");
 	else
 		say(buf, "the host was told; that it took it can't be seen from here");

@@ -64,11 +64,13 @@ static void find_reporting(struct findings *findings, const struct reporting *re
 	else
 		find(findings, "reporting", "reporting", true, "%s %s, negotiated and registered",
 		     reporting_backend_name(reporting->backend), reporting->device);
-	if (reporting->feature_poison)
+	if (reporting->poisoned)
 		find(findings, "poison", "poison", true,
-		     "page poisoning is negotiated: the host may have to keep reported pages as "
-		     "they "
-		     "are, so reported does not mean released");
+		     "page_poison fills free pages: the host may have to keep reported pages as "
+		     "they are, so reported does not mean released");
+	else if (reporting->feature_poison)
+		find(findings, "poison", "poison", false,
+		     "init_on_free leaves zeroes in free pages, which the host may drop");
 }
 
 static void find_knobs(struct findings *findings, const struct reporting *reporting,

@@ -256,13 +256,14 @@ json_t *map_json(const struct topology *topology, const struct blockmap *map)
 
 json_t *reporting_json(const struct reporting *reporting)
 {
-	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:b, s:b, s:o}", "backend",
+	return json_pack("{s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:b, s:I, s:b, s:b, s:o}", "backend",
 			 reporting_backend_name(reporting->backend), "device", reporting->device,
 			 "driver_bound", reporting->driver_bound, "feature_reporting",
 			 reporting->feature_reporting, "feature_poison", reporting->feature_poison,
-			 "feature_deflate_on_oom", reporting->feature_deflate_on_oom, "has_order",
-			 reporting->has_order, "order", (json_int_t)reporting->order, "off_value",
-			 reporting->off_value, "has_delay", reporting->has_delay, "delay_ms",
+			 "poisoned", reporting->poisoned, "feature_deflate_on_oom",
+			 reporting->feature_deflate_on_oom, "has_order", reporting->has_order,
+			 "order", (json_int_t)reporting->order, "off_value", reporting->off_value,
+			 "has_delay", reporting->has_delay, "delay_ms",
 			 count(reporting->delay_ns / 1000000));
 }
 

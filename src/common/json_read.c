@@ -130,6 +130,7 @@ void reporting_from_json(const json_t *json, struct reporting *ret)
 		.driver_bound = flag(json, "driver_bound"),
 		.feature_reporting = flag(json, "feature_reporting"),
 		.feature_poison = flag(json, "feature_poison"),
+		.poisoned = flag(json, "poisoned"),
 		.feature_deflate_on_oom = flag(json, "feature_deflate_on_oom"),
 		.has_order = flag(json, "has_order"),
 		.order = json_integer_value(json_object_get(json, "order")),

@@ -81,8 +81,8 @@
 		.fallback = "true",
 		.reloadable = true,
 		.summary = "report nothing that the host has to keep",
-		.help = "A guest with page_poison=1 fills free pages, and the host may not drop "
-			"what is filled.",
+		.help = "A guest with page_poison=1 fills free pages, where its kernel has "
+			"CONFIG_PAGE_POISONING, and the host may not drop what is filled.",
 	},
 	{
 		.name = "guards.dwell",

@@ -57,10 +57,9 @@ struct actuator {
 	char trouble[384]; /* last error, to log each once; "": none since it worked */
 };
 
-/* Of the map, since it began: pages. */
 struct churn_totals {
 	uint64_t age; /* guards.churn_age that they were counted with */
-	uint64_t reported, reused;
+	struct churn map;
 };
 
 /* A drain on request; the last one stays for clients to ask about. */

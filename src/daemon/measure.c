@@ -15,19 +15,19 @@ static void measure_churn(struct daemon *daemon, struct activity *activity)
 
 	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
 		return;
-	blockmap_churn(observer_blocks(daemon->observer), daemon->config.guards.churn_age,
-		       &now.reported, &now.reused);
+	now.age = daemon->config.guards.churn_age;
+	blockmap_churn(observer_blocks(daemon->observer), now.age, &now.map);
 	/*
 	 * Another age counts otherwise, and memory that left took its counts along. What was
 	 * reported before the first look seems to have been reported at it.
 	 */
-	if (daemon->snap.observed_ns > daemon->config.guards.churn_age &&
-	    last->age == daemon->config.guards.churn_age && now.reported >= last->reported &&
-	    now.reused >= last->reused) {
-		activity->reported = (now.reported - last->reported) * page_size;
-		activity->reused = (now.reused - last->reused) * page_size;
+	if (daemon->snap.observed_ns > now.age && last->age == now.age &&
+	    now.map.reported >= last->map.reported && now.map.reused >= last->map.reused &&
+	    now.map.faded >= last->map.faded) {
+		activity->reported = (now.map.reported - last->map.reported) * page_size;
+		activity->reused = (now.map.reused - last->map.reused) * page_size;
+		activity->faded = (now.map.faded - last->map.faded) * page_size;
 	}
-	now.age = daemon->config.guards.churn_age;
 	*last = now;
 }
 

@@ -2,6 +2,7 @@
 #include "sluice/blockmap.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -216,20 +217,32 @@ uint64_t blockmap_age(const struct sluice_block *block, uint64_t now_ns)
 	       << SLUICE_TICK_SHIFT;
 }
 
-void blockmap_churn(const struct blockmap *map, uint64_t age_ns, uint64_t *reported,
-		    uint64_t *reused)
+void blockmap_churn(const struct blockmap *map, uint64_t age_ns, struct churn *ret)
 {
-	const uint64_t ticks = age_ns >> SLUICE_TICK_SHIFT;
-	uint64_t blocks = 0, soon = 0;
+	const double pages = (double)(UINT64_C(1) << map->pageblock_order);
+	const double age = (double)(age_ns >> SLUICE_TICK_SHIFT);
+	double soon = 0, faded = 0;
+	uint64_t blocks = 0;
 
 	for (unsigned int zone = 0; zone < SLUICE_MAX_ZONES; zone++) {
 		const struct sluice_zone_times *times = &map->times[zone];
+		double from = 0, to = 1;
 
 		blocks += times->reported;
 		/* bucket n ends at 2^n ticks */
-		for (unsigned int n = 0; n < SLUICE_TIME_BUCKETS && UINT64_C(1) << n <= ticks; n++)
-			soon += times->reuse[n];
+		for (unsigned int n = 0; n < SLUICE_TIME_BUCKETS && from < age; n++) {
+			const double end = to < age ? to : age;
+			const double part = (double)times->reuse[n] * (end - from) / (to - from);
+
+			soon += part;
+			faded += part * exp(-(from + end) / 2 / age);
+			from = to;
+			to *= 2;
+		}
 	}
-	*reported = blocks << map->pageblock_order;
-	*reused = soon << map->pageblock_order;
+	*ret = (struct churn){
+		.reported = blocks << map->pageblock_order,
+		.reused = (uint64_t)(soon * pages),
+		.faded = (uint64_t)(faded * pages),
+	};
 }

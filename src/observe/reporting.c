@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "sluice/file.h"
@@ -32,26 +31,8 @@ static bool feature_bit(const char *features, unsigned int bit)
 	return strlen(features) > bit && features[bit] == '1'; /* bit 0 comes first */
 }
 
-/* Whether the kernel was started with page_poison switched on (kstrtobool(), lib/kstrtox.c). */
-static bool poisons(int root)
-{
-	static const char name[] = "page_poison=";
-	char text[4096], *word, *save = NULL;
-	bool on = false;
-
-	if (file_read(root, "proc/cmdline", text, sizeof(text), NULL) < 0)
-		return false;
-	for (word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
-		const char *value = word + sizeof(name) - 1;
-
-		if (!strncmp(word, name, sizeof(name) - 1)) /* the last one counts */
-			on = strchr("1yYtT", *value) ? *value != '\0' :
-						       !strncasecmp(value, "on", 2);
-	}
-	return on;
-}
-
-static bool read_balloon(int root, const char *device, struct reporting *reporting)
+static bool read_balloon(int root, const char *device, const struct topology *topology,
+			 struct reporting *reporting)
 {
 	char text[256], driver[96];
 
@@ -63,14 +44,14 @@ static bool read_balloon(int root, const char *device, struct reporting *reporti
 	snprintf(reporting->device, sizeof(reporting->device), "%s", device);
 	reporting->feature_reporting = feature_bit(text, BALLOON_F_REPORTING);
 	reporting->feature_poison = feature_bit(text, BALLOON_F_PAGE_POISON);
-	reporting->poisoned = reporting->feature_poison && poisons(root);
+	reporting->poisoned = reporting->feature_poison && topology->page_poison;
 	reporting->feature_deflate_on_oom = feature_bit(text, BALLOON_F_DEFLATE_ON_OOM);
 	snprintf(driver, sizeof(driver), VIRTIO_DEVICES "/%.32s/driver", device);
 	reporting->driver_bound = file_exists(root, driver);
 	return true;
 }
 
-static void read_backend(int root, struct reporting *reporting)
+static void read_backend(int root, const struct topology *topology, struct reporting *reporting)
 {
 	struct dirent *entry;
 	DIR *dir = NULL;
@@ -93,7 +74,7 @@ static void read_backend(int root, struct reporting *reporting)
 	}
 	while ((entry = readdir(dir)))
 		if (entry->d_name[0] != '.' && strlen(entry->d_name) < sizeof(reporting->device) &&
-		    read_balloon(root, entry->d_name, reporting))
+		    read_balloon(root, entry->d_name, topology, reporting))
 			break;
 	closedir(dir);
 }
@@ -110,7 +91,7 @@ void reporting_read(int root, const struct topology *topology, struct reporting 
 		reporting->delay_ns = (uint64_t)delay_ms * NSEC_PER_MSEC;
 	/* 6.2 gave the parameter a range (param_set_uint_minmax()), until then any value is taken */
 	reporting->off_value = reporting->has_order && topology->kernel_version < 6002;
-	read_backend(root, reporting);
+	read_backend(root, topology, reporting);
 }
 
 int reporting_usable(const struct reporting *reporting, struct errmsg *err)
@@ -131,7 +112,8 @@ int reporting_usable(const struct reporting *reporting, struct errmsg *err)
 			"the balloon %s does not offer free page reporting: switch it on at "
 			"the host (QEMU: free-page-reporting=on; libvirt: "
 			"freePageReporting='on'; Firecracker: free_page_reporting); with "
-			"init_on_free or page_poison the host must offer page poison too",
+			"init_on_free or page_poison the host must offer page poison too "
+			"(QEMU: page-poison=on; off in machine types before 5.1)",
 			reporting->device);
 	if (reporting->has_order && reporting->order < 0)
 		return errmsg_set(err, -ENXIO,

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "page_poison.h"
 #include "parts.h"
 #include "sluice/file.h"
 #include "sluice/units.h"
@@ -22,11 +23,6 @@
 static unsigned int log2_exact(uint64_t value)
 {
 	return (unsigned int)__builtin_ctzll(value);
-}
-
-static bool is_power_of_two(uint64_t value)
-{
-	return value && !(value & (value - 1));
 }
 
 /* "Page block order: 9" heads /proc/pagetypeinfo (mm/vmstat.c, pagetypeinfo_show()). */
@@ -253,7 +249,7 @@ static int read_sections(int root, struct topology *topology, struct errmsg *err
 	if (rc)
 		return rc;
 	size = strtoull(text, &end, 16); /* printed as %lx */
-	if (!isxdigit((unsigned char)*text) || *end || !is_power_of_two(size) ||
+	if (!isxdigit((unsigned char)*text) || *end || __builtin_popcountll(size) != 1 ||
 	    size < topology->page_size << topology->pageblock_order || size > 1ULL << 40)
 		return errmsg_set(err, -EINVAL,
 				  "/%s: \"%.30s\" is no block size (a power of two in hexadecimal, "
@@ -364,6 +360,7 @@ static int read_all(int root, const struct topology *old, struct topology *read,
 	if (!rc)
 		rc = topology_read_parts(root, read, old, err);
 	read->has_thp = file_exists(root, "sys/kernel/mm/transparent_hugepage/enabled");
+	read->page_poison = old ? old->page_poison : page_poison_is_on(root);
 	return rc;
 }
 

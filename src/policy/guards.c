@@ -6,6 +6,7 @@
 #include "policy.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -49,16 +50,19 @@ double policy_churn(const struct guard_state *guards)
 	return guards->reused < guards->reported ? guards->reused / guards->reported : 1;
 }
 
-/* What was reported and reused lately; both fade away with churn_age. */
+/*
+ * What was reported lately, and the part of it that was reused: both fade away with
+ * churn_age, what is reused as what was reported at the same time.
+ */
 void guards_follow(const struct policy_input *input, struct guard_state *guards)
 {
 	const struct activity *activity = &input->activity;
 	const double age = (double)input->config->guards.churn_age;
-	const double rest = age / (age + (double)activity->span_ns);
+	const double rest = exp(-(double)activity->span_ns / age);
 	const uint64_t reported = policy_reported(input->snap, input->snap->pageblock_order);
 
 	guards->reported = guards->reported * rest + (double)activity->reported;
-	guards->reused = guards->reused * rest + (double)activity->reused;
+	guards->reused = guards->reused * rest + (double)activity->faded;
 	if (reported > guards->seen_bytes)
 		guards->pass_ns = input->now_ns;
 	guards->seen_bytes = reported;

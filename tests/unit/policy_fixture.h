@@ -90,8 +90,8 @@ static inline struct config_zone *add_zone(const char *zone, int node)
 }
 
 /*
- * "{rate 64, cpu 20, psi 5, reported 40, reused 30}": the activity of the last second,
- * in MiB and percent; what is not named is 0. Returns what follows.
+ * "{rate 64, cpu 20, psi 5, reported 40, reused 30, faded 20}": the activity of the last
+ * second, in MiB and percent; what is not named is 0. Returns what follows.
  */
 static const char *see_activity(const char *text)
 {
@@ -115,7 +115,9 @@ static const char *see_activity(const char *text)
 		else if (!strcmp(name, "reported"))
 			activity->reported = value * MIB;
 		else if (!strcmp(name, "reused"))
-			activity->reused = value * MIB;
+			activity->reused = activity->faded = value * MIB; /* at once */
+		else if (!strcmp(name, "faded"))
+			activity->faded = value * MIB;
 		else
 			fail_msg("activity \"%s\"", name);
 	}

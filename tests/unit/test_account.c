@@ -689,14 +689,16 @@ static void test_reporting_through_json(void **state)
 
 	(void)state;
 	snprintf(all.device, sizeof(all.device), "virtio3");
-	all.feature_poison = all.feature_deflate_on_oom = all.off_value = all.has_delay = true;
+	all.feature_poison = all.poisoned = all.feature_deflate_on_oom = all.off_value =
+		all.has_delay = true;
 	all.delay_ns = 250000000;
 	json = reporting_json(&all);
 	reporting_from_json(json, &read);
 	json_decref(json);
 	assert_int_equal(reporting_usable(&read, NULL), 0);
 	assert_string_equal(read.device, "virtio3");
-	assert_true(read.feature_poison && read.feature_deflate_on_oom && read.off_value);
+	assert_true(read.feature_poison && read.poisoned && read.feature_deflate_on_oom &&
+		    read.off_value);
 	assert_true(read.has_order && read.has_delay && read.driver_bound);
 	assert_int_equal(read.order, 9);
 	assert_int_equal(read.delay_ns, all.delay_ns);

@@ -153,7 +153,9 @@ static void test_reported(void **state)
 {
 	(void)state;
 	assert_says(ACCOUNT_REPORTED, "the host was told");
-	guest.reporting.feature_poison = true;
+	guest.reporting.feature_poison = true; /* by init_on_free */
+	assert_does_not_say(ACCOUNT_REPORTED, "may have to keep");
+	guest.reporting.poisoned = true;
 	assert_says(ACCOUNT_REPORTED, "may have to keep it: page poison");
 }
 

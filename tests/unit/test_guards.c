@@ -97,6 +97,18 @@ static const struct scenario scenarios[] = {
 		  { 4 * S, "{reported 40, reused 1} Normal 100", HOLD,
 		    "guard churn: its cause is" },
 	  } },
+	{ "what is used again is a share of what was reported when it was, though that fades",
+	  guarded,
+	  {
+		  { 0, "{reported 160} Normal 100", KICKED, "200 MiB free" },
+		  { 1 * S, "{} Normal 100", POLICY_RELEASE, 9, NO, "releasing" },
+		  { 2 * S, "{} Normal 100", POLICY_RELEASE, 9, NO, "releasing" },
+		  { 3 * S, "{} Normal 100", POLICY_RELEASE, 9, NO, "releasing" },
+		  /* 107 MiB are left of the 160, and so 47 of 70 that are used again: 44 % */
+		  { 4 * S, "{reused 70, faded 47} Normal 100", POLICY_RELEASE, 9, NO, "releasing" },
+		  { 5 * S, "{reused 14, faded 8} Normal 100", HOLD,
+		    "guard churn: 52 % of what is reported" },
+	  } },
 	{ "little that is reported says nothing",
 	  guarded,
 	  { { 0, "{reported 31, reused 31} Normal 100", KICKED, "200 MiB free" } } },

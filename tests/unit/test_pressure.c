@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The guest's load, from files of several kernels. */
 #include <errno.h>
+#include <inttypes.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +11,7 @@
 #include <cmocka.h>
 
 #include "fixture.h"
+#include "observe/page_poison.h"
 #include "sluice/blockmap.h"
 #include "sluice/pressure.h"
 #include "sluice/reporting.h"
@@ -239,7 +242,19 @@ static void test_churn(void **state)
 {
 	static struct sluice_zone_times times[SLUICE_MAX_ZONES];
 	const struct blockmap map = { .pageblock_order = 9, .times = times };
-	uint64_t reported, reused;
+	static const struct {
+		uint64_t ticks;
+		double blocks, faded;
+	} rows[] = {
+		{ 0, 0, 0 },
+		{ 1, 1, 0.607 },	 /* e^-(0.5/1) */
+		{ 4, 1, 0.882 },	 /* the next bucket begins there */
+		{ 6, 2, 0.920 + 0.435 }, /* half of it, in the middle of 4 and 6 */
+		{ 8, 3, 0.939 + 2 * 0.472 },
+		{ 16, 7, 0.969 + 2 * 0.687 + 4 * 0.472 },
+		{ UINT64_MAX >> SLUICE_TICK_SHIFT, 7, 7 },
+	};
+	struct churn churn;
 
 	(void)state;
 	times[0].reported = 10;
@@ -247,56 +262,81 @@ static void test_churn(void **state)
 	times[0].reuse[0] = 1; /* below 1 tick */
 	times[0].reuse[3] = 2; /* 4 ticks to 8 */
 	times[2].reuse[4] = 4; /* 8 ticks to 16 */
-	blockmap_churn(&map, UINT64_C(8) << SLUICE_TICK_SHIFT, &reported, &reused);
-	assert_int_equal(reported, 15 * 512);
-	assert_int_equal(reused, 3 * 512);
-	blockmap_churn(&map, UINT64_C(16) << SLUICE_TICK_SHIFT, &reported, &reused);
-	assert_int_equal(reused, 7 * 512);
-	blockmap_churn(&map, UINT64_C(1) << SLUICE_TICK_SHIFT, &reported, &reused);
-	assert_int_equal(reused, 512);
-	blockmap_churn(&map, 0, &reported, &reused);
-	assert_int_equal(reused, 0);
-	blockmap_churn(&map, UINT64_MAX, &reported, &reused);
-	assert_int_equal(reused, 7 * 512);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		blockmap_churn(&map, rows[i].ticks << SLUICE_TICK_SHIFT, &churn);
+		assert_int_equal(churn.reported, 15 * 512);
+		assert_int_equal(churn.reused, (uint64_t)(rows[i].blocks * 512));
+		if (fabs((double)churn.faded / 512 - rows[i].faded) > 0.01)
+			fail_msg("%" PRIu64 " ticks: %f blocks", rows[i].ticks,
+				 (double)churn.faded / 512);
+	}
 }
 
 /* --- whether free pages hold a pattern -------------------------------------------------------- */
 
+#define WITHOUT "ffffffffbb926c40 T kernel_poison\n"
+#define WITH	WITHOUT "0000000000000000 T __kernel_poison_pages\nffffffffbb927400 t poison_show\n"
+#define OLD	"ffffffff812b1290 T kernel_poison_pages\n"
+#define OTHER	"ffffffff812b1290 t __kernel_poison_pages.cold\nffff T a_kernel_poison_pages\n"
+
 static void test_poison(void **state)
 {
 	static const struct {
-		const char *cmdline;
-		bool poisoned;
+		const char *cmdline, *symbols;
+		bool on;
 	} rows[] = {
-		{ "root=/dev/vda1 quiet\n", false },
-		{ "page_poison=1\n", true },
-		{ "a page_poison=on b\n", true },
-		{ "page_poison=yes\n", true },
-		{ "page_poison=0\n", false },
-		{ "page_poison=off\n", false },
-		{ "page_poison=\n", false },
-		{ "no_page_poison=1\n", false },
-		{ "page_poison=1 page_poison=0\n", false },
-		{ "init_on_free=1\n", false },
+		{ "root=/dev/vda1 quiet\n", WITH, false },
+		{ "page_poison=1\n", WITH, true },
+		{ "a page_poison=on b\n", WITH, true },
+		{ "page_poison=yes\n", OLD, true },
+		{ "page_poison=0\n", WITH, false },
+		{ "page_poison=off\n", WITH, false },
+		{ "page_poison=\n", WITH, false },
+		{ "no_page_poison=1\n", WITH, false },
+		{ "page_poison=1 page_poison=0\n", WITH, false },
+		{ "init_on_free=1\n", WITH, false },
+		/* what the kernel does not have it ignores */
+		{ "page_poison=1 init_on_free=1\n", WITHOUT, false },
+		{ "page_poison=1 init_on_free=1\n", OTHER, false },
+		{ "page_poison=1\n", "", true }, /* not known */
+		{ "page_poison=1\n", NULL, true },
 	};
-	const struct topology topology = { .kernel_version = 6012 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		fixture_put(&tree, "proc/cmdline", rows[i].cmdline);
+		if (rows[i].symbols)
+			fixture_put(&tree, "proc/kallsyms", rows[i].symbols);
+		else
+			fixture_remove(&tree, "proc/kallsyms");
+		if (page_poison_is_on(tree.root) != rows[i].on)
+			fail_msg("%s%s", rows[i].cmdline, rows[i].symbols);
+	}
+}
+
+static void test_poisoned(void **state)
+{
+	static const struct {
+		bool page_poison, feature, poisoned;
+	} rows[] = {
+		{ true, true, true },
+		{ false, true, false }, /* init_on_free */
+		{ true, false, false }, /* the host knows nothing of it */
+		{ false, false, false },
+	};
 
 	(void)state;
 	fixture_put(&tree, "sys/bus/virtio/devices/virtio0/device", "0x0005\n");
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct topology topology = { .kernel_version = 6012,
+						   .page_poison = rows[i].page_poison };
 		struct reporting reporting;
 
-		fixture_put(&tree, "proc/cmdline", rows[i].cmdline);
 		fixture_put(&tree, "sys/bus/virtio/devices/virtio0/features",
-			    "0110110000000000000000000000000000000000000000000000000000000000\n");
+			    rows[i].feature ? "0110110000000000\n" : "0110010000000000\n");
 		reporting_read(tree.root, &topology, &reporting);
-		if (reporting.poisoned != rows[i].poisoned)
-			fail_msg("%s", rows[i].cmdline);
-		/* without the feature the host knows nothing of it */
-		fixture_put(&tree, "sys/bus/virtio/devices/virtio0/features",
-			    "0110010000000000000000000000000000000000000000000000000000000000\n");
-		reporting_read(tree.root, &topology, &reporting);
-		assert_false(reporting.poisoned);
+		assert_int_equal(reporting.feature_poison, rows[i].feature);
+		assert_int_equal(reporting.poisoned, rows[i].poisoned);
 	}
 }
 
@@ -307,7 +347,7 @@ int main(void)
 		cmocka_unit_test(test_bad),	cmocka_unit_test(test_strange),
 		cmocka_unit_test(test_between), cmocka_unit_test(test_backwards),
 		cmocka_unit_test(test_trigger), cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_poison),	cmocka_unit_test(test_poisoned),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
