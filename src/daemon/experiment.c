@@ -275,21 +275,21 @@ static void add_memory(json_t *json, const struct daemon *daemon, const struct s
 {
 	const struct config *own = runs(daemon) ? &daemon->experiment.own : &daemon->config;
 	const bool known = snap->source != SOURCE_BUDDYINFO;
-	uint64_t free_pages = 0, reported = 0, reused = 0;
+	struct churn churn = { 0 };
+	uint64_t free_pages = 0;
 
 	for (unsigned int i = 0; i < snap->nr_zones; i++)
 		free_pages += snap->zones[i].info.free_pages;
 	/* one age for both arms, or they could not be compared */
 	if (known)
-		blockmap_churn(observer_blocks(daemon->observer), own->guards.churn_age, &reported,
-			       &reused);
+		blockmap_churn(observer_blocks(daemon->observer), own->guards.churn_age, &churn);
 	add(json, "free_bytes", free_pages * snap->page_size);
 	if (known)
 		add(json, "reported_bytes", snapshot_reported(snap));
 	else
 		json_object_set_new(json, "reported_bytes", json_null());
-	add(json, "churn_reported_bytes", reported * snap->page_size);
-	add(json, "churn_reused_bytes", reused * snap->page_size);
+	add(json, "churn_reported_bytes", churn.reported * snap->page_size);
+	add(json, "churn_reused_bytes", churn.reused * snap->page_size);
 	json_object_set_new(json, "lifetimes", times_json(daemon, false));
 	json_object_set_new(json, "reuse", times_json(daemon, true));
 	add(json, "map_renewed", observer_refreshes(daemon->observer));
