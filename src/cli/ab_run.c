@@ -18,6 +18,18 @@
 #define LEASE_NS      (30 * NSEC_PER_SEC)
 #define LEASE_SAMPLES 5 /* that may be late before the lease ends */
 
+/* The experiment's file is JSON, which holds no other text. */
+static int check_encoding(const char *path, const char *text, struct errmsg *err)
+{
+	json_t *json = json_string(text);
+
+	if (!json)
+		return errmsg_set(err, -EILSEQ, "\"%s\": it is not in UTF-8, in a comment, say",
+				  path);
+	json_decref(json);
+	return 0;
+}
+
 /* The configuration's text; it has to be right. */
 static int read_arm(const char *path, char **ret, struct errmsg *err)
 {
@@ -41,7 +53,9 @@ static int read_arm(const char *path, char **ret, struct errmsg *err)
 	rc = fd < 0 ? -errno : fd_read_alloc(fd, (size_t)CONFIG_MAX_BYTES, ret);
 	if (fd >= 0)
 		close(fd);
-	return rc < 0 ? errmsg_set(err, rc, "\"%s\": %s", path, strerror(-rc)) : 0;
+	if (rc < 0)
+		return errmsg_set(err, rc, "\"%s\": %s", path, strerror(-rc));
+	return check_encoding(path, *ret, err);
 }
 
 /* A copy, so that the arm stays what it was when the experiment began. */

@@ -171,6 +171,9 @@ def check_options(folder: Path) -> str:
     for arguments, text in wrong.items():
         done = ab("run", *arms, "--dir", folder, *arguments.split())
         assert done.returncode == 2 and text in done.stderr, f"{arguments}: {done}"
+    (folder / "latin1.conf").write_bytes(config().encode() + b"# caf\xe9\n")
+    done = ab("run", "--a", folder / "latin1.conf", "--b", folder / "b.conf", "--schedule")
+    assert done.returncode == 1 and "UTF-8" in done.stderr, done
     for verb in ("", "fly"):
         assert ab(*verb.split()).returncode == 2
     schedule = ab("run", *arms, "--schedule", "--seed", "7", "--blocks", "8")
