@@ -356,7 +356,7 @@ VM_PROGRAMS: Sequence[Mapping[str, Sequence[str]]] = (
     {"drain": ()}, {"audit": ("5.10", "7.2"), "arms": ("6.1",)},
     {"shapes": ("DIMMs=7.2", "virtio-mem=6.1", "two nodes", "zone Movable", "node without memory")},
     {"extra": ("6.1",), "guards": ("7.2",)}, {"probe_host": ("6.1",), "arm64": ()},
-    {"explain": ("7.2",)},
+    {"explain": ("7.2",), "ab": ("7.2",)},
 )
 EVERY_KERNEL = "--all" in sys.argv
 

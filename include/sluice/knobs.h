@@ -34,7 +34,7 @@
 struct knobs;
 
 /*
- * @state_dir must exist; the journal file appears with the first write and
+ * @state_dir must exist; the journal file appears with the first knob that is set and
  * disappears when everything is restored. -EEXIST if a journal is left over: call
  * knobs_restore_leftover() first. -EBUSY if another process has the knobs open:
  * the state directory is locked (flock) until knobs_close() or the end of the
@@ -44,8 +44,8 @@ int knobs_open(int root, const char *state_dir, struct knobs **ret, struct errms
 
 /*
  * Makes the knob at @path, a plain path below sys/ or proc/sys/, hold @value, 0 or
- * more: journal, write, read back, compare. Does nothing if it already holds
- * @value.
+ * more: journal, write, read back, compare. One that holds @value already is noted in the
+ * journal and not written: it is held from then on.
  * Returns 0;
  * -EBUSY if someone else wrote the knob since (it is let go of now, the text
  *        names both values), and on every later call;
@@ -71,7 +71,7 @@ int knobs_check(struct knobs *knobs, struct errmsg *err);
 bool knobs_lost(const struct knobs *knobs, const char *path);
 
 /*
- * The value that @path had before sluice first wrote it; -ENOENT if sluice
+ * The value that @path had before sluice first set it; -ENOENT if sluice
  * does not hold it.
  */
 int knobs_original(const struct knobs *knobs, const char *path, int64_t *ret);

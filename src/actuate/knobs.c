@@ -223,6 +223,29 @@ static int write_journalled(struct knobs *knobs, const char *path, int64_t now, 
 	return 0;
 }
 
+/*
+ * What is wanted stands there already. From here on sluice holds it, or it would take what
+ * someone else writes later for the value from before, and write over it.
+ */
+static int adopt(struct knobs *knobs, const char *path, int64_t value, struct errmsg *err)
+{
+	struct journal_entry *entry;
+	struct errmsg why;
+	int code;
+
+	if (knobs->journal.nr + knobs->nr_lost >= KNOBS_MAX)
+		return errmsg_set(err, -ENOSPC, "/%s: %d knobs are in use, which is the limit",
+				  path, KNOBS_MAX);
+	entry = journal_add(&knobs->journal, path, value);
+	entry->written = entry->writing = value;
+	code = journal_store(knobs->dir, &knobs->journal, &why);
+	if (code < 0) {
+		retract(knobs, entry, false);
+		return errmsg_set(err, code, "/%s: not held: %s", path, why.text);
+	}
+	return 0;
+}
+
 int knobs_set(struct knobs *knobs, const char *path, int64_t value, struct errmsg *err)
 {
 	const struct lost_knob *lost = find_lost(knobs, path);
@@ -250,7 +273,7 @@ int knobs_set(struct knobs *knobs, const char *path, int64_t value, struct errms
 	if (entry) /* of the two values that it may hold, it holds this one */
 		entry->written = entry->writing = now;
 	if (now == value)
-		return 0;
+		return entry ? 0 : adopt(knobs, path, value, err);
 	return write_journalled(knobs, path, now, value, err);
 }
 

@@ -57,6 +57,7 @@ int act_anew(struct daemon *daemon, struct errmsg *err)
 {
 	if (!daemon->knobs)
 		return daemon->let_go ? 0 : act_begin(daemon, err);
+	act_check_foreign(daemon); /* what someone else wrote since the last tick stays theirs */
 	give_back(daemon);
 	actuators_begin(daemon);
 	return 0;

@@ -164,7 +164,7 @@ void effect_words(const struct ab_effect *effect, struct effect_words *ret)
 	/* a small difference of large levels is to be seen in the levels too */
 	if (levels != NUMBER_POWER && decimals > levels)
 		levels = number_decimals(effect->level, AB_ARMS, LEVEL_DIGITS);
-	if (decimals >= 0 && levels > decimals)
+	if (decimals >= 0 && levels > decimals && largest_of(triple, 3) > 0)
 		levels = decimals;
 	for (int arm = 0; arm < AB_ARMS; arm++)
 		number_text(effect->level[arm], levels, ret->level[arm]);

@@ -482,10 +482,20 @@ static void test_journal_comes_first(void **state)
 static void test_value_already_there(void **state)
 {
 	struct knobs *knobs = open_knobs();
+	char text[JOURNAL_TEXT];
 
 	(void)state;
 	assert_int_equal(set(knobs, ORDER, 9), 0);
 	assert_int_equal(knob_writes, 0);
+	/* it is held all the same, so that what someone else writes now is told and stays */
+	read_text(journal, text, sizeof(text));
+	assert_string_equal(text, "sluice-journal 1\n" ORDER " 9 9 9\nend\n");
+	knob_put(ORDER, 8);
+	assert_int_equal(knobs_check(knobs, NULL), -EBUSY);
+	assert_true(knobs_lost(knobs, ORDER));
+	assert_int_equal(set(knobs, ORDER, 10), -EBUSY);
+	assert_int_equal(knobs_restore(knobs, NULL, NULL), 0);
+	assert_int_equal(knob_get(ORDER), 8);
 	assert_no_journal();
 	knobs_close(knobs);
 }
