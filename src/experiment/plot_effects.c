@@ -243,9 +243,7 @@ static size_t longest_name(const struct ab_experiment *experiment, const struct 
 
 static void put_names(const struct ab_experiment *experiment, const struct rows *rows, FILE *out)
 {
-	/* most letters are narrower than gnuplot reckons */
-	fprintf(out, "set lmargin %zu\nset ytics scale 0 (",
-		longest_name(experiment, rows) * 3 / 4 + 2);
+	fprintf(out, "set lmargin %zu\nset ytics scale 0 (", longest_name(experiment, rows) + 1);
 	for (unsigned int i = 0; i < rows->nr; i++) {
 		fputs(i ? ", " : "", out);
 		plot_format(out, experiment->outcomes[rows->rows[i].effect->outcome].name);
