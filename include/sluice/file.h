@@ -71,7 +71,10 @@ int file_read_int(int root, const char *path, int64_t *ret, struct errmsg *err);
  */
 int file_write(int root, const char *path, const char *text, struct errmsg *err);
 
-/* The same to an open descriptor; @path is for the message. */
+/* All of @size bytes, in as many writes as it takes; 0 or -errno. Not for files of the kernel. */
+int fd_write_all(int fd, const char *text, size_t size);
+
+/* As file_write() to an open descriptor; @path is for the message. */
 int fd_write(int fd, const char *path, const char *text, struct errmsg *err);
 
 #endif

@@ -19,6 +19,7 @@
 
 #define STOP_PATIENCE_NS (60 * NSEC_PER_SEC)
 #define POLL_NS		 (100 * NSEC_PER_MSEC)
+#define PLAN_LABEL	 15 /* names of our own outcomes fit */
 #define WATCH_SECONDS	 2
 #define PILOT_RESAMPLES	 100 /* no interval is printed */
 
@@ -115,6 +116,22 @@ static int load(const struct look_options *options, char path[AB_PATH], struct a
 	const int rc = ab_find(options->directory, options->name, path, err);
 
 	return rc ? rc : ab_load(path, ret, err);
+}
+
+/* The same, and what follows from it; 0 or the exit status, after a message. */
+static int load_analysed(const struct cli *cli, const struct look_options *options,
+			 unsigned int resamples, struct ab_experiment **experiment,
+			 struct ab_result **result)
+{
+	struct errmsg err = { 0 };
+	char path[AB_PATH];
+
+	if (load(options, path, experiment, &err))
+		return fail(cli, err.text);
+	if (!ab_analyse(*experiment, resamples, result))
+		return EXIT_OK;
+	ab_free(*experiment);
+	return fail(cli, "no memory for the analysis");
 }
 
 /* --- status ---------------------------------------------------------------------------------------- */
@@ -297,20 +314,15 @@ int ab_report(const struct cli *cli, int argc, char **argv)
 {
 	struct ab_experiment *experiment;
 	struct look_options options;
-	struct errmsg err = { 0 };
 	struct ab_result *result;
-	char path[AB_PATH];
 	json_t *json;
 	int code = take_options("report", "dh", argc, argv, &options);
 
 	if (code != EXIT_OK)
 		return code;
-	if (load(&options, path, &experiment, &err))
-		return fail(cli, err.text);
-	if (ab_analyse(experiment, AB_RESAMPLES, &result)) {
-		ab_free(experiment);
-		return fail(cli, "no memory for the analysis");
-	}
+	code = load_analysed(cli, &options, AB_RESAMPLES, &experiment, &result);
+	if (code != EXIT_OK)
+		return code;
 	if (options.html) {
 		code = write_html(cli, experiment, result, options.html);
 	} else if (cli->json) {
@@ -335,17 +347,16 @@ static void print_needed(const struct ab_experiment *experiment, const struct ab
 	char time[UNITS_TEXT];
 	unsigned int blocks;
 
+	printf("%-*s ", PLAN_LABEL, outcome->name);
 	if (ab_needed(effect, options->effect, experiment->alpha, options->power, &blocks) ||
 	    !isfinite(effect->level[AB_A]))
-		print_field(stdout, outcome->name, "can't tell: the pilot has %u blocks with it",
-			    effect->n);
+		printf("can't tell: the pilot has %u blocks with it\n", effect->n);
 	else if (effect->level[AB_A] == 0)
-		print_field(stdout, outcome->name, "can't tell: it was 0 with A");
+		puts("can't tell: it was 0 with A");
 	else if (!blocks)
-		print_field(stdout, outcome->name, "more than %d blocks", AB_MAX_BLOCKS);
+		printf("more than %d blocks\n", AB_MAX_BLOCKS);
 	else
-		print_field(stdout, outcome->name, "%u blocks, %s", blocks,
-			    format_duration(blocks * block, time));
+		printf("%u blocks, %s\n", blocks, format_duration(blocks * block, time));
 }
 
 static json_t *plan_json(const struct ab_experiment *experiment, const struct ab_result *result,
@@ -375,28 +386,23 @@ int ab_plan_blocks(const struct cli *cli, int argc, char **argv)
 {
 	struct ab_experiment *experiment;
 	struct look_options options;
-	struct errmsg err = { 0 };
 	struct ab_result *result;
-	char path[AB_PATH];
 	json_t *json;
-	const int code = take_options("plan", "dep", argc, argv, &options);
+	int code = take_options("plan", "dep", argc, argv, &options);
 
 	if (code != EXIT_OK)
 		return code;
-	if (load(&options, path, &experiment, &err))
-		return fail(cli, err.text);
-	if (ab_analyse(experiment, PILOT_RESAMPLES, &result)) {
-		ab_free(experiment);
-		return fail(cli, "no memory for the analysis");
-	}
+	code = load_analysed(cli, &options, PILOT_RESAMPLES, &experiment, &result);
+	if (code != EXIT_OK)
+		return code;
 	if (cli->json) {
 		json = plan_json(experiment, result, &options);
 		json_print(json, true, stdout);
 		json_decref(json);
 	} else {
-		printf("A difference of %.0f %% of A is found with a probability of %.0f %%, by "
-		       "what %s varied, in\n\n",
-		       options.effect * 100, options.power * 100, experiment->id);
+		printf("What %s varied, and a probability of %.0f %% to find a difference of\n"
+		       "%.0f %% of A, take\n\n",
+		       experiment->id, options.power * 100, options.effect * 100);
 		for (unsigned int i = 0; i < result->nr; i++)
 			print_needed(experiment, &result->effects[i], &options);
 	}

@@ -259,6 +259,21 @@ int file_read_int(int root, const char *path, int64_t *ret, struct errmsg *err)
 	return 0;
 }
 
+int fd_write_all(int fd, const char *text, size_t size)
+{
+	while (size) {
+		const ssize_t done = write(fd, text, size);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		text += done;
+		size -= (size_t)done;
+	}
+	return 0;
+}
+
 int fd_write(int fd, const char *path, const char *text, struct errmsg *err)
 {
 	const ssize_t n = write(fd, text, strlen(text));

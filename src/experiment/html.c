@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sluice/file.h"
+
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD, for what no page may hold */
 #define MINUS	    "\xe2\x88\x92"
 
@@ -99,16 +101,10 @@ static int give_mode(int fd)
 
 static int write_text(int fd, const char *text, size_t size)
 {
-	while (size) {
-		const ssize_t n = write(fd, text, size);
+	const int rc = fd_write_all(fd, text, size);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		size -= (size_t)n;
-	}
+	if (rc)
+		return rc;
 	return fsync(fd) < 0 ? -errno : 0;
 }
 

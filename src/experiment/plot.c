@@ -31,21 +31,6 @@ static void streams_close(const struct streams *streams)
 			close(streams->fd[i]);
 }
 
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		const ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 static int streams_open(const char *script, size_t size, struct streams *ret)
 {
 	struct streams streams = { { -1, -1, -1 } };
@@ -56,7 +41,7 @@ static int streams_open(const char *script, size_t size, struct streams *ret)
 		rc = streams.fd[i] < 0 ? -errno : 0;
 	}
 	if (!rc)
-		rc = write_all(streams.fd[0], script, size);
+		rc = fd_write_all(streams.fd[0], script, size);
 	if (!rc && lseek(streams.fd[0], 0, SEEK_SET) < 0)
 		rc = -errno;
 	if (rc)
