@@ -187,7 +187,11 @@ static bool still_holds(int root, const char *path, int64_t value)
 	return file_read_int(root, path, &now, NULL) == 0 && now == value;
 }
 
-/* Replaces @now by @value, with the journal around it. */
+/*
+ * Replaces @now by @value, with the journal around it. If it is @value already, it is held from
+ * here on all the same: else what someone else writes later would be taken for the value
+ * from before, and be written over.
+ */
 static int write_journalled(struct knobs *knobs, const char *path, int64_t now, int64_t value,
 			    struct errmsg *err)
 {
@@ -209,7 +213,8 @@ static int write_journalled(struct knobs *knobs, const char *path, int64_t now, 
 		return errmsg_set(err, code, "/%s: not written: %s", path, why.text);
 	}
 
-	code = write_value(knobs->root, path, value, &found, &why);
+	if (now != value)
+		code = write_value(knobs->root, path, value, &found, &why);
 	if (code == -EILSEQ)
 		code = undo_altered(knobs, entry, found, &why);
 	else if (code < 0 && still_holds(knobs->root, path, now))
@@ -220,29 +225,6 @@ static int write_journalled(struct knobs *knobs, const char *path, int64_t now, 
 	/* From here on @now on this knob is someone else's doing. */
 	entry->written = value;
 	sync_journal(knobs);
-	return 0;
-}
-
-/*
- * What is wanted stands there already. From here on sluice holds it, or it would take what
- * someone else writes later for the value from before, and write over it.
- */
-static int adopt(struct knobs *knobs, const char *path, int64_t value, struct errmsg *err)
-{
-	struct journal_entry *entry;
-	struct errmsg why;
-	int code;
-
-	if (knobs->journal.nr + knobs->nr_lost >= KNOBS_MAX)
-		return errmsg_set(err, -ENOSPC, "/%s: %d knobs are in use, which is the limit",
-				  path, KNOBS_MAX);
-	entry = journal_add(&knobs->journal, path, value);
-	entry->written = entry->writing = value;
-	code = journal_store(knobs->dir, &knobs->journal, &why);
-	if (code < 0) {
-		retract(knobs, entry, false);
-		return errmsg_set(err, code, "/%s: not held: %s", path, why.text);
-	}
 	return 0;
 }
 
@@ -272,8 +254,8 @@ int knobs_set(struct knobs *knobs, const char *path, int64_t value, struct errms
 				  path, now);
 	if (entry) /* of the two values that it may hold, it holds this one */
 		entry->written = entry->writing = now;
-	if (now == value)
-		return entry ? 0 : adopt(knobs, path, value, err);
+	if (now == value && entry)
+		return 0;
 	return write_journalled(knobs, path, now, value, err);
 }
 
