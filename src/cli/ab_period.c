@@ -194,6 +194,16 @@ static void show(struct ab_run *run, const struct period *period)
 	fflush(stdout);
 }
 
+/* A daemon that is gone or busy comes back; what else failed stays. */
+static int unanswered(int rc, struct errmsg *err)
+{
+	if (ab_interrupted())
+		return ab_stopped(err);
+	if (rc == -ENOENT || rc == -EAGAIN || rc == -EBUSY || rc == -EINTR)
+		return errmsg_set(err, -EAGAIN, "sluiced did not answer");
+	return rc;
+}
+
 static int look(struct ab_run *run, struct period *period, struct errmsg *err)
 {
 	struct ab_look look;
@@ -204,11 +214,8 @@ static int look(struct ab_run *run, struct period *period, struct errmsg *err)
 	rc = ab_take_look(run->cli, run->root, run->experiment->id, &look, err);
 	if (rc == -EREMOTEIO)
 		return -EAGAIN;
-	if (rc == -ENOENT || rc == -EAGAIN || rc == -EBUSY || rc == -EINTR)
-		return ab_interrupted() ? ab_stopped(err) :
-					  errmsg_set(err, -EAGAIN, "sluiced did not answer");
 	if (rc)
-		return rc;
+		return unanswered(rc, err);
 	look.host = ask_host(run, look.time_ns);
 	period->look = look;
 	rc = check_state(run, period, err);
@@ -297,10 +304,8 @@ static int put_arm(const struct ab_run *run, struct period *period, struct errms
 				&answer, err);
 	if (rc == -EREMOTEIO)
 		return -ECANCELED;
-	if (rc == -ENOENT || rc == -EAGAIN || rc == -EBUSY)
-		return errmsg_set(err, -EAGAIN, "sluiced did not answer");
 	if (rc)
-		return rc;
+		return unanswered(rc, err);
 	ab_read_state(answer, experiment->id, &period->state);
 	json_decref(answer);
 	return 0;
