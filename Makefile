@@ -219,6 +219,7 @@ $(B)/unit/test_advice: $(B)/san/src/cli/advice.o
 $(B)/unit/test_cells: $(B)/san/src/cli/cells.o
 $(B)/unit/test_picture: $(B)/san/src/cli/picture.o
 $(B)/unit/test_truth: $(B)/san/src/cli/truth.o
+$(B)/unit/test_window: $(B)/san/src/cli/ab_window.o
 
 unit: $(UNIT)
 .PRECIOUS: $(B)/san/%.o $(B)/obj/%.o
