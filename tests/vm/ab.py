@@ -235,6 +235,22 @@ def check_pressure(sluice: Sluice, before: int | None) -> str:
     return last["text"]
 
 
+def check_churn(sluice: Sluice, before: int | None) -> str:
+    """So does memory that is reported and used again at once."""
+    guest = sluice.guest
+    load = guest.spawn("sh -c 'while :; do workload fill 300 --hold 1; sleep 5; done'",
+                       "/tmp/load.log")
+    run = Experiment(guest, "churned", "--period 60s --stop-churn 5 --stop-pressure 0")
+    try:
+        assert run.wait(120) == 0, run.log()
+    finally:
+        guest.run(f"kill -KILL {load}; killall workload")
+    last = run.lines("event")[-1]
+    assert last["what"] == "stopped" and "used again at once" in last["text"], last
+    expect_own(sluice, before)
+    return last["text"]
+
+
 def check_refused(sluice: Sluice, before: int | None) -> str:
     """What is wrong is said, with the place, before anything is changed."""
     guest = sluice.guest
@@ -294,7 +310,8 @@ def check_guest(tap: Tap, kernel: Kernel) -> None:
         checks: dict[str, Callable[[Sluice, int | None], object]] = {
             "from begin to end": partial(check_whole, feed=port(guest)),
             "interruptions": check_interrupted, "a runner that is killed": check_killed,
-            "stops": check_stops, "pressure": check_pressure, "what is refused": check_refused}
+            "stops": check_stops, "pressure": check_pressure, "churn": check_churn,
+            "what is refused": check_refused}
         with Sluice(guest, OWN) as sluice:
             for name, check in checks.items():
                 tap.check(f"{name}, Linux {kernel.name}", partial(check, sluice, before))
