@@ -118,20 +118,26 @@ static int load(const struct look_options *options, char path[AB_PATH], struct a
 	return rc ? rc : ab_load(path, ret, err);
 }
 
-/* The same, and what follows from it; 0 or the exit status, after a message. */
-static int load_analysed(const struct cli *cli, const struct look_options *options,
-			 unsigned int resamples, struct ab_experiment **experiment,
-			 struct ab_result **result)
+/* The same, and what follows from it. */
+static int load_analysed(const struct look_options *options, unsigned int resamples,
+			 struct ab_experiment **experiment, struct ab_result **result,
+			 struct errmsg *err)
 {
-	struct errmsg err = { 0 };
+	struct ab_experiment *loaded;
 	char path[AB_PATH];
+	int rc;
 
-	if (load(options, path, experiment, &err))
-		return fail(cli, err.text);
-	if (!ab_analyse(*experiment, resamples, result))
-		return EXIT_OK;
-	ab_free(*experiment);
-	return fail(cli, "no memory for the analysis");
+	rc = load(options, path, &loaded, err);
+	if (rc)
+		return rc;
+	rc = ab_analyse(loaded, resamples, result);
+	if (rc) {
+		ab_free(loaded);
+		errmsg_set(err, rc, "no memory for the analysis");
+		return rc;
+	}
+	*experiment = loaded;
+	return 0;
 }
 
 /* --- status ---------------------------------------------------------------------------------------- */
@@ -314,15 +320,15 @@ int ab_report(const struct cli *cli, int argc, char **argv)
 {
 	struct ab_experiment *experiment;
 	struct look_options options;
+	struct errmsg err = { 0 };
 	struct ab_result *result;
 	json_t *json;
 	int code = take_options("report", "dh", argc, argv, &options);
 
 	if (code != EXIT_OK)
 		return code;
-	code = load_analysed(cli, &options, AB_RESAMPLES, &experiment, &result);
-	if (code != EXIT_OK)
-		return code;
+	if (load_analysed(&options, AB_RESAMPLES, &experiment, &result, &err))
+		return fail(cli, err.text);
 	if (options.html) {
 		code = write_html(cli, experiment, result, options.html);
 	} else if (cli->json) {
@@ -386,15 +392,15 @@ int ab_plan_blocks(const struct cli *cli, int argc, char **argv)
 {
 	struct ab_experiment *experiment;
 	struct look_options options;
+	struct errmsg err = { 0 };
 	struct ab_result *result;
 	json_t *json;
-	int code = take_options("plan", "dep", argc, argv, &options);
+	const int code = take_options("plan", "dep", argc, argv, &options);
 
 	if (code != EXIT_OK)
 		return code;
-	code = load_analysed(cli, &options, PILOT_RESAMPLES, &experiment, &result);
-	if (code != EXIT_OK)
-		return code;
+	if (load_analysed(&options, PILOT_RESAMPLES, &experiment, &result, &err))
+		return fail(cli, err.text);
 	if (cli->json) {
 		json = plan_json(experiment, result, &options);
 		json_print(json, true, stdout);
