@@ -101,7 +101,7 @@ const struct command commands[] = {
 	  "anything else, wrong usage too.",
 	  run_drain },
 	{ "ab", "VERB [OPTIONS]", "compare two configurations on this guest",
-	  "*run* --a A.conf --b B.conf puts the two in force by turns, in an order drawn at "
+	  "run --a A.conf --b B.conf puts the two in force by turns, in an order drawn at "
 	  "random, "
 	  "measures what they differ in, and reports a verdict; docs/ab.md says how to plan one "
 	  "and "
@@ -135,9 +135,9 @@ const struct command commands[] = {
 	  "writes "
 	  "a knob. A block that is disturbed (sluiced is restarted, memory is drained) is measured "
 	  "again. --resume[=NAME] goes on with an experiment whose process has ended.\n"
-	  "*status* [--watch] [NAME] shows how far it is, with a running estimate, which is no "
-	  "result. *stop* ends it. *report* [--html PAGE] [NAME] prints the report, or writes one "
-	  "page with plots (by gnuplot). *plan* [--effect PERCENT] [--power PERCENT] [NAME] says "
+	  "status [--watch] [NAME] shows how far it is, with a running estimate, which is no "
+	  "result. stop ends it. report [--html PAGE] [NAME] prints the report, or writes one "
+	  "page with plots (by gnuplot). plan [--effect PERCENT] [--power PERCENT] [NAME] says "
 	  "how "
 	  "many blocks it takes to find such an effect, by what a pilot varied. NAME is an ID or a "
 	  "file; without it the latest is meant. report and plan work anywhere, from the file "
