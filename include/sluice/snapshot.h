@@ -50,7 +50,8 @@ struct zone_snapshot {
 struct snapshot {
 	uint64_t time_ns;     /* CLOCK_MONOTONIC */
 	uint64_t observed_ns; /* since the first scan: no age can be known beyond that */
-	uint64_t cost_ns;     /* what the scan took */
+	uint64_t cost_ns;     /* what the scan took, with its waits for a CPU */
+	uint64_t cpu_ns;      /* of that, CLOCK_THREAD_CPUTIME_ID */
 	uint64_t probes;      /* reads of kernel memory, or of page flags */
 	enum scan_depth depth;
 	enum scan_source source;

@@ -179,7 +179,7 @@ static int evict_generation(int root, const struct topology *topology,
 	if (rc)
 		return rc;
 	if (request->watch)
-		lru_watch(request->watch, lists, nr, effort_clock(CLOCK_MONOTONIC));
+		lru_watch(request->watch, lists, nr, monotonic_ns());
 	list = fullest(lists, nr, request, request->leave / page_size, &pages);
 	if (list) {
 		if (pages > bytes / page_size)

@@ -283,7 +283,7 @@ int ab_stop(const struct cli *cli, int argc, char **argv)
 {
 	struct look_options options;
 	const int code = take_options("stop", "d", argc, argv, &options);
-	const uint64_t since = ab_now();
+	const uint64_t since = monotonic_ns();
 	pid_t runner;
 
 	if (code != EXIT_OK)
@@ -295,7 +295,7 @@ int ab_stop(const struct cli *cli, int argc, char **argv)
 		return fail(cli, errno == EPERM ? "only root can stop an experiment" :
 						  "the process that ran the experiment is gone");
 	while (ab_runner(options.directory) == runner) {
-		if (ab_now() - since > STOP_PATIENCE_NS)
+		if (monotonic_ns() - since > STOP_PATIENCE_NS)
 			return fail(cli, "the experiment has not ended within a minute; see "
 					 "sluice ab status");
 		pause_for(POLL_NS);

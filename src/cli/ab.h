@@ -4,6 +4,7 @@
 #define SLUICE_AB_H
 
 #include "cli.h"
+#include "sluice/clock.h"
 #include "sluice/experiment.h"
 #include "sluice/metric.h"
 #include "sluice/pressure.h"
@@ -69,7 +70,6 @@ void ab_read_state(const json_t *answer, const char *id, struct ab_state *ret);
 int ab_take_look(const struct cli *cli, int root, const char *id, struct ab_look *ret,
 		 struct errmsg *err);
 
-uint64_t ab_now(void); /* CLOCK_MONOTONIC, ns */
 int64_t ab_wall_ms(void);
 
 /* --- ab_window.c: from looks to the values of a period -------------------------------------------- */

@@ -5,26 +5,14 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "picture.h"
 #include "sluice/control.h"
 #include "sluice/units.h"
 
-uint64_t ab_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
-
 int64_t ab_wall_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / (long)NSEC_PER_MSEC;
+	return (int64_t)(clock_ns(CLOCK_REALTIME) / NSEC_PER_MSEC);
 }
 
 int ab_put_arm(const struct cli *cli, const char *id, enum ab_arm arm, const char *config,
@@ -107,7 +95,7 @@ int ab_take_look(const struct cli *cli, int root, const char *id, struct ab_look
 	if (rc)
 		return rc;
 	/* all at the time of the answer: the scan may have taken a while */
-	look.time_ns = ab_now();
+	look.time_ns = monotonic_ns();
 	ab_read_state(answer, id, &look.state);
 	look.pid = (int)member(answer, "pid");
 	look.has_unreported = json_is_integer(json_object_get(answer, "reported_bytes"));

@@ -74,13 +74,13 @@ static int reload(struct ab_run *run, struct errmsg *err)
 /* -ECANCELED when it does not come back in time. */
 static int wait_for_daemon(const struct ab_run *run, struct errmsg *err)
 {
-	const uint64_t since = ab_now();
+	const uint64_t since = monotonic_ns();
 	json_t *answer;
 
 	while (ask_daemon(run->cli, REQUEST_SAMPLE, &answer, err)) {
 		if (interrupted)
 			return ab_stopped(err);
-		if (ab_now() - since > DAEMON_PATIENCE_NS)
+		if (monotonic_ns() - since > DAEMON_PATIENCE_NS)
 			return errmsg_set(err, -ECANCELED,
 					  "sluiced did not come back within %.0f s",
 					  (double)DAEMON_PATIENCE_NS / (double)NSEC_PER_SEC);

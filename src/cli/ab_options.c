@@ -361,7 +361,7 @@ static void set_defaults(struct ab_experiment *experiment)
 		.stop_errors = 50,
 	};
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed) || !seed)
-		seed = (uint32_t)ab_now() | 1;
+		seed = (uint32_t)monotonic_ns() | 1;
 	experiment->plan.seed = seed;
 }
 

@@ -56,7 +56,7 @@ static void take_metric(struct ab_run *run, struct period *period, unsigned int 
 	const unsigned int outcome = run->experiment->nr_outcomes - run->nr_metrics + i;
 	struct errmsg err = { 0 };
 	double value;
-	const int rc = metric_take(run->metrics[i], ab_now(), &value, &err);
+	const int rc = metric_take(run->metrics[i], monotonic_ns(), &value, &err);
 
 	if (rc == -EAGAIN)
 		return;
@@ -82,7 +82,7 @@ static void wait_until(struct ab_run *run, struct period *period, uint64_t until
 	struct pollfd fds[AB_MAX_METRICS];
 	uint64_t now;
 
-	while (!ab_interrupted() && (now = ab_now()) < until) {
+	while (!ab_interrupted() && (now = monotonic_ns()) < until) {
 		uint64_t next = until;
 
 		for (unsigned int i = 0; i < run->nr_metrics; i++) {
@@ -94,7 +94,7 @@ static void wait_until(struct ab_run *run, struct period *period, uint64_t until
 		/* rounded up, so that the deadline has come */
 		poll(fds, run->nr_metrics,
 		     next > now ? (int)((next - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC) : 0);
-		now = ab_now();
+		now = monotonic_ns();
 		for (unsigned int i = 0; i < run->nr_metrics; i++)
 			if (fds[i].revents || metric_deadline(run->metrics[i]) <= now)
 				take_metric(run, period, i);
@@ -179,7 +179,7 @@ static int check_state(const struct ab_run *run, const struct period *period, st
 static void show(struct ab_run *run, const struct period *period)
 {
 	const struct ab_plan *plan = &run->experiment->plan;
-	const uint64_t passed = ab_now() - period->start_ns;
+	const uint64_t passed = monotonic_ns() - period->start_ns;
 	const uint64_t until = period->measuring ? plan->period : plan->washout;
 	char left[UNITS_TEXT], stage[64], line[AB_PROGRESS];
 
@@ -243,7 +243,7 @@ static int looks_until(struct ab_run *run, struct period *period, uint64_t end, 
 	int rc = 0;
 
 	while (!rc) {
-		const uint64_t now = ab_now();
+		const uint64_t now = monotonic_ns();
 		const bool last = now + step >= end;
 
 		if (period->measuring)
@@ -267,7 +267,7 @@ static int looks_until(struct ab_run *run, struct period *period, uint64_t end, 
 /* While an operator drains, an arm is refused. */
 static int wait_for_drain(const struct ab_run *run, struct errmsg *err)
 {
-	const uint64_t since = ab_now();
+	const uint64_t since = monotonic_ns();
 	bool running = true;
 	int rc = 0;
 
@@ -283,7 +283,7 @@ static int wait_for_drain(const struct ab_run *run, struct errmsg *err)
 		drain = json_string_value(json_object_get(answer, "drain"));
 		running = drain && !strcmp(drain, "running");
 		json_decref(answer);
-		if (running && ab_now() - since > DRAIN_PATIENCE_NS)
+		if (running && monotonic_ns() - since > DRAIN_PATIENCE_NS)
 			return errmsg_set(err, -ECANCELED, "a drain is under way for an hour");
 		if (running)
 			poll(NULL, 0, (int)(RETRY_NS / NSEC_PER_MSEC));
@@ -348,7 +348,7 @@ int ab_run_period(struct ab_run *run, unsigned int number, struct errmsg *err)
 	rc = put_arm(run, period, err);
 	if (rc)
 		goto out;
-	period->start_ns = ab_now();
+	period->start_ns = monotonic_ns();
 	period->start_ms = ab_wall_ms();
 	rc = look(run, period, err);
 	if (rc)

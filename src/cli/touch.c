@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "sluice/clock.h"
 #include "sluice/file.h"
 
 #define THP "sys/kernel/mm/transparent_hugepage/"
@@ -109,14 +109,6 @@ void touch_close(struct touch_area *area)
 	*area = (struct touch_area){ .pagemap = -1, .kpageflags = -1 };
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC_RAW, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Page frame number of a page that is in memory. */
 static int find_pfn(const struct touch_area *area, const char *address, uint64_t *ret)
 {
@@ -159,9 +151,9 @@ int touch_block(struct touch_area *area, unsigned int i, uint64_t *ns)
 	uint64_t start;
 	int rc;
 
-	start = now_ns();
+	start = clock_ns(CLOCK_MONOTONIC_RAW);
 	*block = 1; /* not zero, so that the host can't merge it with others */
-	*ns = now_ns() - start;
+	*ns = clock_ns(CLOCK_MONOTONIC_RAW) - start;
 	rc = find_block(area, i, &area->pfns[i]);
 	if (rc)
 		touch_free(area, i);

@@ -6,8 +6,8 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "sluice/clock.h"
 #include "sluice/kick.h"
 #include "sluice/units.h"
 
@@ -43,14 +43,6 @@ struct trial {
 	unsigned int nr_known;
 	unsigned int spare; /* blocks to push others out of the per-CPU lists with */
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
 
 static int pin(struct errmsg *err)
 {
@@ -238,7 +230,7 @@ static int wait_reported(struct trial *trial, unsigned int nr, unsigned int *ret
 			 struct errmsg *err)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_NS };
-	const uint64_t start = now_ns();
+	const uint64_t start = monotonic_ns();
 	const uint64_t end = start + trial->options->reporting->delay_ns + PATIENCE_NS;
 	struct touch_count *count = &trial->result->count;
 	uint64_t now, changed = start;
@@ -247,7 +239,7 @@ static int wait_reported(struct trial *trial, unsigned int nr, unsigned int *ret
 
 	do {
 		nanosleep(&pause, NULL);
-		now = now_ns();
+		now = monotonic_ns();
 		rc = look_at_known(trial, &reported, err);
 		if (reported != last)
 			changed = now;
@@ -343,7 +335,7 @@ int trial_run(struct touch_area *area, const struct trial_options *options,
 		.result = result,
 		.spare = area->nr / 2,
 	};
-	const uint64_t start = now_ns();
+	const uint64_t start = monotonic_ns();
 	unsigned int futile = 0, reported;
 	int rc;
 
@@ -360,7 +352,7 @@ int trial_run(struct touch_area *area, const struct trial_options *options,
 		rc = run_round(&trial, &reported, err);
 		futile = rc || reported ? 0 : futile + 1;
 	}
-	result->elapsed_ns = now_ns() - start;
+	result->elapsed_ns = monotonic_ns() - start;
 out:
 	free(trial.roles);
 	free(trial.known);

@@ -137,6 +137,7 @@ const struct option option_table[OPTION_COUNT] = {
 		.reloadable = true,
 		.summary = "time between two decisions",
 		.help = "Before each one the free extents of at least a pageblock are scanned. The "
+			"time is longer where scans would take more than 2 % of a CPU. The "
 			"kernel itself waits 2s before a pass.",
 	},
 	{

@@ -60,7 +60,7 @@ const char *actuator_name(const struct daemon *daemon, unsigned int id)
 
 bool actuator_allowed(const struct daemon *daemon, unsigned int id)
 {
-	return breaker_allows(&daemon->actuators[id].breaker, daemon_now());
+	return breaker_allows(&daemon->actuators[id].breaker, monotonic_ns());
 }
 
 bool actuator_there(struct daemon *daemon, unsigned int id)
@@ -102,7 +102,7 @@ bool actuator_note(struct daemon *daemon, unsigned int id, int rc, const struct 
 		snprintf(actuator->trouble, sizeof(actuator->trouble), "%s", err->text);
 		log_error("%s", err->text);
 	}
-	opened = breaker_failed(&actuator->breaker, daemon_now());
+	opened = breaker_failed(&actuator->breaker, monotonic_ns());
 	if (opened)
 		log_warn("breaker open: %s failed %u times in a row; left alone for %s",
 			 actuator_name(daemon, id), actuator->breaker.failures,
@@ -170,7 +170,7 @@ static json_t *actuator_json(const struct daemon *daemon, unsigned int id)
 {
 	const struct actuator *actuator = &daemon->actuators[id];
 	const struct trigger trigger = trigger_of(&daemon->config);
-	const uint64_t now = daemon_now();
+	const uint64_t now = monotonic_ns();
 	const uint64_t wait = breaker_wait(&actuator->breaker, now);
 	char does[TRIGGER_TEXT];
 	json_t *json;

@@ -72,7 +72,7 @@ static json_t *decision_json(const struct daemon *daemon)
 			 "kick", decision->kick, "stage", decision->stage, "guard", decision->guard,
 			 "reason", decision->reason, "age_ms",
 			 daemon->decision_ns ?
-				 number((daemon_now() - daemon->decision_ns) / NSEC_PER_MSEC) :
+				 number((monotonic_ns() - daemon->decision_ns) / NSEC_PER_MSEC) :
 				 json_null());
 }
 
@@ -110,7 +110,7 @@ static json_t *preparation_json(const struct daemon *daemon)
 	uint64_t bytes, time_ns;
 	json_t *json;
 
-	prepare_quota(&daemon->config, &preparer->state, daemon_now(), &bytes, &time_ns);
+	prepare_quota(&daemon->config, &preparer->state, monotonic_ns(), &bytes, &time_ns);
 	json = json_pack("{s:b, s:s, s:s, s:s, s:s}", "enabled", daemon->config.prepare.enabled,
 			 "method",
 			 preparer->probed ? reclaim_method_name(preparer->reclaimer.method) : "",
@@ -225,7 +225,7 @@ static json_t *audit_json(const struct daemon *daemon)
 	for (unsigned int i = 0; i < audit->nr_zones; i++)
 		json_array_append_new(zones, zone_audit_json(&audit->zones[i]));
 	return json_pack("{s:i, s:o, s:b, s:o, s:b, s:s, s:o}", "version", JSON_VERSION, "age_ms",
-			 number((daemon_now() - audit->time_ns) / NSEC_PER_MSEC), "by_events",
+			 number((monotonic_ns() - audit->time_ns) / NSEC_PER_MSEC), "by_events",
 			 audit->by_events, "max_drift_bytes", number(daemon->config.max_drift),
 			 "trusted", !daemon->untrusted[0], "untrusted_reason", daemon->untrusted,
 			 "zones", zones);
@@ -245,7 +245,7 @@ static json_t *status_json(const struct daemon *daemon)
 		config_mode_name(config->mode), "strategy", config_strategy_name(config->strategy),
 		"source", scan_source_name(observer_source(daemon->observer)), "event_level",
 		observer_has_events(daemon->observer) ? config_events_name(config->events) : "off");
-	add(status, "uptime_ms", number((daemon_now() - daemon->start_ns) / NSEC_PER_MSEC));
+	add(status, "uptime_ms", number((monotonic_ns() - daemon->start_ns) / NSEC_PER_MSEC));
 	add(status, "interval_ms", number(daemon_next_tick(daemon) / NSEC_PER_MSEC));
 	add(status, "reporting", reporting_json(&reporting));
 	add(status, "control", control_json(daemon));

@@ -137,7 +137,7 @@ static void take_connection(struct control *control)
 {
 	int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct epoll_event event = { .events = EPOLLIN };
-	const uint64_t now = daemon_now();
+	const uint64_t now = monotonic_ns();
 	struct connection *connection;
 
 	if (fd < 0)

@@ -7,8 +7,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "pace.h"
 #include "sluice/audit.h"
 #include "sluice/breaker.h"
+#include "sluice/clock.h"
 #include "sluice/config.h"
 #include "sluice/drain.h"
 #include "sluice/experiment.h"
@@ -130,8 +132,8 @@ struct daemon {
 	struct audit audit;    /* the last; time_ns 0: none yet */
 	bool drifted;	       /* the map is too far off: audit it at the next tick */
 	char untrusted[192];   /* why the map is not acted upon; "": it is */
-	uint64_t full_cost_ns; /* what the last full scan took */
-	uint64_t scan_cost_ns; /* of the last scan at the depth that the policy needs */
+	struct pace full_pace; /* of full scans */
+	struct pace scan_pace; /* of scans at the depth that the policy needs */
 	bool have_snapshot;
 	struct snapshot snap; /* latest of the ticks */
 	struct pressure_totals pressure;
@@ -264,7 +266,5 @@ uint64_t notify_watchdog_ns(void);
  * capset(2), never prctl(2).
  */
 int privileges_drop(unsigned int kernel_version, struct errmsg *err);
-
-uint64_t daemon_now(void);
 
 #endif

@@ -12,7 +12,7 @@
 #include "sluice/log.h"
 #include "sluice/units.h"
 
-#define SCAN_SHARE 10 /* a scan may take 1/10 of the time of a drain at the most */
+#define SCAN_SHARE 10 /* scans may take 1/10 of a CPU during a drain at the most */
 
 /* What stands against a drain, whatever its order; NULL: nothing. */
 static const char *obstacle(const struct daemon *daemon)
@@ -45,7 +45,7 @@ static void end(struct daemon *daemon, const char *how, const char *reason)
 
 	drain->running = false;
 	drain->ended = how;
-	drain->end_ns = daemon_now();
+	drain->end_ns = monotonic_ns();
 	if (reason != drain->reason)
 		snprintf(drain->reason, sizeof(drain->reason), "%s", reason);
 	log_info("drain %s: %s", how, drain->reason);
@@ -72,7 +72,7 @@ static uint64_t allocated(const struct daemon *daemon)
 static uint64_t look_ns(const struct daemon *daemon)
 {
 	const uint64_t wanted = drain_look_ns(daemon->reporting.delay_ns);
-	const uint64_t stretched = daemon->scan_cost_ns * SCAN_SHARE;
+	const uint64_t stretched = pace_period(&daemon->scan_pace, SCAN_SHARE);
 
 	return wanted > stretched ? wanted : stretched;
 }
@@ -186,7 +186,7 @@ json_t *drain_begin(struct daemon *daemon, const json_t *request)
 	struct drain drain = {
 		.id = daemon->drain.id + 1,
 		.running = true,
-		.begin_ns = daemon_now(),
+		.begin_ns = monotonic_ns(),
 		.refreshes = observer_refreshes(daemon->observer),
 	};
 	struct errmsg err = { 0 };
@@ -233,7 +233,7 @@ static json_t *progress_json(const struct drain_progress *progress)
 json_t *drain_status(const struct daemon *daemon)
 {
 	const struct drain *drain = &daemon->drain;
-	const uint64_t until = drain->running ? daemon_now() : drain->end_ns;
+	const uint64_t until = drain->running ? monotonic_ns() : drain->end_ns;
 
 	if (!drain->id)
 		return json_pack("{s:i, s:s}", "version", JSON_VERSION, "drain", "none");

@@ -117,12 +117,12 @@ static bool has_lease(const struct daemon *daemon, const char *id)
 
 static void renew(struct experiment *experiment)
 {
-	experiment->until_ns = daemon_now() + experiment->lease;
+	experiment->until_ns = monotonic_ns() + experiment->lease;
 }
 
 uint64_t experiment_left(const struct daemon *daemon)
 {
-	const uint64_t now = daemon_now(), until = daemon->experiment.until_ns;
+	const uint64_t now = monotonic_ns(), until = daemon->experiment.until_ns;
 
 	if (!runs(daemon))
 		return 0;
@@ -152,7 +152,7 @@ void experiment_expire(struct daemon *daemon)
 	const struct experiment *experiment = &daemon->experiment;
 	char lease[UNITS_TEXT], why[64];
 
-	if (!runs(daemon) || daemon_now() < experiment->until_ns)
+	if (!runs(daemon) || monotonic_ns() < experiment->until_ns)
 		return;
 	snprintf(why, sizeof(why), "its lease was not renewed for %s",
 		 format_duration(experiment->lease, lease));
@@ -238,7 +238,7 @@ static int begin(struct daemon *daemon, const struct wanted *wanted, const struc
 		return rc;
 	}
 	experiment->arms++;
-	experiment->since_ns = daemon_now();
+	experiment->since_ns = monotonic_ns();
 	renew(experiment);
 	log_info("experiment %s: arm %c: %s: mode %s, strategy %s", experiment->id, experiment->arm,
 		 wanted->path, config_mode_name(config->mode),
@@ -337,7 +337,7 @@ json_t *experiment_json(const struct daemon *daemon)
 	if (!runs(daemon))
 		return json_null();
 	return json_pack("{s:s, s:s, s:I, s:I, s:I}", "id", experiment->id, "arm", arm, "since_ms",
-			 (json_int_t)((daemon_now() - experiment->since_ns) / NSEC_PER_MSEC),
+			 (json_int_t)((monotonic_ns() - experiment->since_ns) / NSEC_PER_MSEC),
 			 "lease_left_ms", (json_int_t)(experiment_left(daemon) / NSEC_PER_MSEC),
 			 "arms", (json_int_t)experiment->arms);
 }

@@ -286,7 +286,7 @@ static void warned(struct daemon *daemon, struct loop *loop)
 static void reload(struct daemon *daemon, struct loop *loop)
 {
 	notify("RELOADING=1\nMONOTONIC_USEC=%llu",
-	       (unsigned long long)(daemon_now() / NSEC_PER_USEC));
+	       (unsigned long long)(monotonic_ns() / NSEC_PER_USEC));
 	daemon_reload(daemon);
 	watch_pressure(daemon, loop);
 	notify("READY=1");
@@ -382,7 +382,7 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN); /* the reader of the log may go; knobs must not stay behind */
 	mallopt(M_MMAP_THRESHOLD, 64 * 1024); /* large blocks go back to the kernel when freed */
-	daemon.start_ns = daemon_now();
+	daemon.start_ns = monotonic_ns();
 	if (parse_options(argc, argv, &daemon) < 0)
 		return 2;
 	if (read_config(&daemon) < 0)

@@ -7,28 +7,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "sluice/log.h"
 #include "sluice/units.h"
 
-#define SCAN_SHARE 50 /* a scan may take 1/50 of the time at the most */
-
-uint64_t daemon_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * NSEC_PER_SEC + (uint64_t)now.tv_nsec;
-}
+#define SCAN_SHARE 50 /* scans may take 1/50 of a CPU at the most */
 
 uint64_t daemon_next_tick(const struct daemon *daemon)
 {
 	/* an occasional full scan is no reason to look less often */
-	const uint64_t stretched = daemon->scan_cost_ns * SCAN_SHARE;
+	const uint64_t stretched = pace_period(&daemon->scan_pace, SCAN_SHARE);
 
 	if (daemon->drain.running)
-		return drain_next_look(daemon, daemon_now());
+		return drain_next_look(daemon, monotonic_ns());
 	return daemon->config.interval > stretched ? daemon->config.interval : stretched;
 }
 
@@ -59,7 +50,7 @@ static enum scan_depth usual_depth(const struct daemon *daemon, uint64_t now)
 /* Full scans are audits of the map. */
 static bool audit_is_due(const struct daemon *daemon, uint64_t now)
 {
-	const uint64_t stretched = daemon->full_cost_ns * SCAN_SHARE;
+	const uint64_t stretched = pace_period(&daemon->full_pace, SCAN_SHARE);
 	const uint64_t period = daemon->config.full_interval;
 
 	if (observer_source(daemon->observer) == SOURCE_BUDDYINFO)
@@ -117,7 +108,7 @@ int daemon_audit(struct daemon *daemon, struct errmsg *err)
 	if (rc)
 		return rc;
 	daemon->drifted = false;
-	daemon->full_cost_ns = daemon->snap.cost_ns;
+	pace_add(&daemon->full_pace, daemon->snap.cpu_ns);
 	judge_audit(daemon);
 	return 0;
 }
@@ -157,7 +148,7 @@ static int look(struct daemon *daemon, uint64_t now, struct errmsg *err)
 	if (rc)
 		return rc;
 	if (daemon->snap.depth == depth)
-		daemon->scan_cost_ns = daemon->snap.cost_ns;
+		pace_add(&daemon->scan_pace, daemon->snap.cpu_ns);
 	look_for_drift(daemon);
 	return 0;
 }
@@ -275,7 +266,7 @@ static void log_decision(const struct daemon *daemon, const struct decision *dec
 
 void daemon_tick(struct daemon *daemon)
 {
-	const uint64_t now = daemon_now();
+	const uint64_t now = monotonic_ns();
 	struct decision decision;
 
 	daemon->tally.ticks++;
@@ -362,7 +353,7 @@ static void forget(struct daemon *daemon)
 	daemon->pressure = (struct pressure_totals){ 0 };
 	daemon->churn = (struct churn_totals){ 0 };
 	daemon->activity = (struct activity){ 0 };
-	daemon->scan_cost_ns = 0;
+	daemon->scan_pace = (struct pace){ 0 };
 	preparer->has_shape = false;
 	preparer->watch = (struct lru_watch){ 0 };
 	preparer->last = (struct prepared){ 0 };

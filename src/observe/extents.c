@@ -3,9 +3,9 @@
 #include "sluice/extents.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "observer.h"
+#include "sluice/clock.h"
 
 #define BATCH 256 /* extents between two looks at the clock */
 
@@ -19,24 +19,16 @@ struct walk {
 	struct free_extent batch[BATCH];
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* Shows the visitor what has been gathered. */
 static int flush(struct walk *walk)
 {
-	const uint64_t start = now_ns();
+	const uint64_t start = monotonic_ns();
 	int rc = 0;
 
 	for (unsigned int i = 0; !rc && i < walk->nr; i++)
 		rc = walk->visit(walk->context, &walk->batch[i]);
 	walk->nr = 0;
-	walk->summary.visit_ns += now_ns() - start;
+	walk->summary.visit_ns += monotonic_ns() - start;
 	return rc;
 }
 
@@ -143,7 +135,7 @@ int observer_extents(struct observer *observer, unsigned int lowest, extent_visi
 		.visit = visit,
 		.context = context,
 	};
-	const uint64_t start = now_ns();
+	const uint64_t start = monotonic_ns();
 	int rc;
 
 	if (lowest > observer->topology.highest_order)
@@ -153,7 +145,7 @@ int observer_extents(struct observer *observer, unsigned int lowest, extent_visi
 		return cannot_walk(observer, err);
 	rc = observer->source == SOURCE_BPF ? walk_all_bpf(&walk, err) :
 					      walk_all_kpageflags(&walk, err);
-	walk.summary.scan_ns = now_ns() - start - walk.summary.visit_ns;
+	walk.summary.scan_ns = monotonic_ns() - start - walk.summary.visit_ns;
 	/* ahead of the last visits, which may use memory */
 	if (!rc)
 		rc = read_totals(&walk, err);

@@ -17,8 +17,9 @@
 #include <inttypes.h>
 #include <linux/kernel-page-flags.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "sluice/clock.h"
 
 #define BUDDY	 (1ULL << KPF_BUDDY)
 #define UPTODATE (1ULL << KPF_UPTODATE)
@@ -274,18 +275,10 @@ static int walk_heads(struct walk *walk, const struct pfn_range *range, struct e
 	return rc;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 int kpageflags_scan(int fd, const struct blockmap *map, struct scan_job *job, struct errmsg *err)
 {
 	const uint64_t block_mask = (1ULL << map->pageblock_order) - 1;
-	struct walk walk = { .job = job, .map = map, .now_ns = now_ns(), .window.fd = fd };
+	struct walk walk = { .job = job, .map = map, .now_ns = monotonic_ns(), .window.fd = fd };
 	int rc = 0;
 
 	for (unsigned int i = 0; !rc && i < job->topology->nr_parts; i++) {
@@ -311,7 +304,7 @@ int kpageflags_visit(int fd, const struct blockmap *map, const struct topology *
 	struct walk walk = {
 		.job = &job,
 		.map = map,
-		.now_ns = now_ns(),
+		.now_ns = monotonic_ns(),
 		.visit = visit,
 		.context = context,
 		.window.fd = fd,

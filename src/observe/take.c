@@ -5,20 +5,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "sluice/clock.h"
 #include "sluice/file.h"
 #include "sluice/knobs.h"
 
 #define SNAPSHOT_TRIES 3 /* memory that comes or goes does so in steps of a section */
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 int observer_read_zones(struct observer *observer, struct sluice_zone_info *zones, unsigned int *nr,
 			struct errmsg *err)
@@ -218,12 +210,13 @@ static int begin(struct observer *observer, struct snapshot *snap, struct errmsg
 
 static int take(struct observer *observer, struct snapshot *snap, struct errmsg *err)
 {
+	const uint64_t cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	int rc;
 
 	rc = begin(observer, snap, err);
 	if (rc)
 		return rc;
-	snap->time_ns = now_ns();
+	snap->time_ns = monotonic_ns();
 	if (observer->bpf)
 		bpf_set_time(observer->bpf, snap->time_ns);
 	if (snap->source == SOURCE_BUDDYINFO)
@@ -237,7 +230,8 @@ static int take(struct observer *observer, struct snapshot *snap, struct errmsg 
 	if (!observer->start_ns)
 		observer->start_ns = snap->time_ns;
 	snap->observed_ns = snap->time_ns - observer->start_ns;
-	snap->cost_ns = now_ns() - snap->time_ns;
+	snap->cost_ns = monotonic_ns() - snap->time_ns;
+	snap->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
 	return 0;
 }
 
@@ -249,7 +243,7 @@ int observer_snapshot(struct observer *observer, enum scan_depth depth, struct s
 
 	for (int try = 0; try < SNAPSHOT_TRIES; try++) {
 		snap = (struct snapshot){
-			.time_ns = now_ns(),
+			.time_ns = monotonic_ns(),
 			.depth = depth,
 			.source = observer->source,
 			.page_size = observer->topology.page_size,
