@@ -215,7 +215,9 @@ def check_compaction(guest: Guest) -> str:
         wait_ticks(guest, sluice, 10)
         steps = preparation(sluice)
         assert steps["compactions"] == 0, f"{steps}\n{sluice.log()}"
+        sluice.reload(threshold_config(""))  # none of memory that is still being broken to pieces
         with fragmented(guest):
+            sluice.reload(threshold_config(COMPACT))
             guest.wait_for(lambda: preparation(sluice)["compactions"], 120, what="a compaction")
             found = re.search(r"compacted node 0: (\d+) pageblocks gained in .*", sluice.log())
             assert found and int(found[1]) >= 16, sluice.log()
@@ -228,8 +230,9 @@ def check_compaction(guest: Guest) -> str:
 def check_backoff(guest: Guest) -> str:
     """What can't be moved is tried once, and then left alone."""
     guest.check("echo 0 >/proc/sys/vm/compact_unevictable_allowed")
-    with Sluice(guest, threshold_config(COMPACT)) as sluice:
+    with Sluice(guest, threshold_config("")) as sluice:
         with fragmented(guest, "--lock"):
+            sluice.reload(threshold_config(COMPACT))
             guest.wait_for(lambda: preparation(sluice)["compactions"], 120, what="a compaction")
             wait_ticks(guest, sluice, 20)
             steps = preparation(sluice)

@@ -32,6 +32,7 @@ MIB = 1024 * 1024
 FREED_MIB = 250  # in extents of pageblock order, that every kernel can be made to hold back
 DONE_SECONDS = 120.0
 CYCLE = ["idle", "fill", "report", "settle", "drain"]
+LARGE_MIB = 160  # more than a sweep's start
 SMALL_MIB = 200  # in extents of 16 KiB and less
 GIVE_MIB = 4  # per second
 LARGEST_PASS_MIB = 256  # (ceil(n / 512) + 1) * 32 extents of order 10, n below 512
@@ -99,8 +100,8 @@ def check_burst(guest: Guest) -> str:
     options = 'floor = 9; cooldown = "10min"; step_timeout = "15s";'
     with Sluice(guest, config("burst", f'start = "16TiB"; {options}')) as sluice:
         wait_ticks(guest, sluice, 2)
-        fill_and_free(guest, FREED_MIB)  # in large extents
-        with freed(guest):  # and in small ones
+        with freed(guest):  # in small extents, and, what they don't hold, in large ones
+            fill_and_free(guest, FREED_MIB + LARGE_MIB)
             sluice.reload(config("burst", f'start = "64MiB"; {options}'))
             guest.wait_for(lambda: "the sweep is done" in sluice.log(), DONE_SECONDS,
                            what="a sweep")
