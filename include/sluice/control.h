@@ -46,6 +46,11 @@
  */
 #define REQUEST_ARM "arm"
 /*
+ * root only: {"experiment":ID, "config":PATH}: whether REQUEST_ARM would be refused for what it
+ * asks; nothing is put in force. The answer is {"version":1}.
+ */
+#define REQUEST_ARM_CHECK "arm-check"
+/*
  * root only: {"experiment":ID}; the daemon's own configuration returns. The answer is
  * {"version":1, "ended":true}, or false if it had returned before. Refused: while another
  * experiment has the lease.

@@ -14,8 +14,7 @@ struct effort_start {
 
 static inline struct effort_start effort_begin(void)
 {
-	return (struct effort_start){ monotonic_ns(),
-				      clock_ns(CLOCK_THREAD_CPUTIME_ID) };
+	return (struct effort_start){ monotonic_ns(), clock_ns(CLOCK_THREAD_CPUTIME_ID) };
 }
 
 static inline struct effort effort_so_far(const struct effort_start *start)

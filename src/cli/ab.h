@@ -60,6 +60,8 @@ struct ab_look {
 /* Puts an arm in force, and looks; as ask_daemon(). */
 int ab_put_arm(const struct cli *cli, const char *id, enum ab_arm arm, const char *config,
 	       uint64_t lease_ns, json_t **ret, struct errmsg *err);
+/* Whether sluiced would take the arm; errors as above. */
+int ab_check_arm(const struct cli *cli, const char *id, const char *config, struct errmsg *err);
 /* Ends the arm, quietly. */
 void ab_end_arm(const struct cli *cli, const char *id);
 

@@ -27,6 +27,19 @@ int ab_put_arm(const struct cli *cli, const char *id, enum ab_arm arm, const cha
 	return rc;
 }
 
+int ab_check_arm(const struct cli *cli, const char *id, const char *config, struct errmsg *err)
+{
+	json_t *request = json_pack("{s:s, s:s, s:s}", "request", REQUEST_ARM_CHECK, "experiment",
+				    id, "config", config);
+	json_t *answer;
+	const int rc = ask_daemon_json(cli, request, &answer, err);
+
+	json_decref(request);
+	if (!rc)
+		json_decref(answer);
+	return rc;
+}
+
 void ab_end_arm(const struct cli *cli, const char *id)
 {
 	json_t *request = json_pack("{s:s, s:s}", "request", REQUEST_ARM_END, "experiment", id);

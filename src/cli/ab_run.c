@@ -116,26 +116,18 @@ static void close_run(struct ab_run *run)
 	ab_free(run->experiment);
 }
 
-/* Whether sluiced takes both, before anything is written that says so. */
-static int try_arms(struct ab_run *run, struct errmsg *err)
+/* Whether sluiced would take both, before anything is written that says so. */
+static int check_arms(const struct ab_run *run, struct errmsg *err)
 {
-	int rc = 0;
+	for (int arm = AB_A; arm < AB_ARMS; arm++) {
+		const int rc = ab_check_arm(run->cli, run->experiment->id, run->configs[arm], err);
 
-	for (int arm = AB_B; !rc && arm >= AB_A; arm--) {
-		json_t *answer;
-
-		rc = ab_put_arm(run->cli, run->experiment->id, (enum ab_arm)arm, run->configs[arm],
-				run->lease, &answer, err);
-		if (!rc)
-			json_decref(answer);
-		else if (rc == -ENOENT)
-			errmsg_prefix(err, rc, "an experiment needs the daemon");
-		else
-			errmsg_prefix(err, rc, "arm %c", arm == AB_A ? 'A' : 'B');
+		if (rc == -ENOENT)
+			return errmsg_prefix(err, rc, "an experiment needs the daemon");
+		if (rc)
+			return errmsg_prefix(err, rc, "arm %c", arm == AB_A ? 'A' : 'B');
 	}
-	if (rc && rc != -ENOENT)
-		ab_end_arm(run->cli, run->experiment->id);
-	return rc;
+	return 0;
 }
 
 static void name_by_time(struct ab_experiment *experiment)
@@ -236,7 +228,7 @@ static int begin(struct ab_run *run, const struct ab_arguments *arguments, struc
 	if (!rc)
 		rc = open_sources(run, err);
 	if (!rc)
-		rc = try_arms(run, err);
+		rc = check_arms(run, err);
 	if (!rc && !resumed)
 		rc = ab_guest_read(run->root, &experiment->guest, err);
 	if (!rc)

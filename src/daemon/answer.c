@@ -360,12 +360,14 @@ static json_t *dispatch(struct daemon *daemon, const char *request, const json_t
 		return drain_stop(daemon);
 	if (!strcmp(request, REQUEST_ARM))
 		return experiment_arm(daemon, arguments);
+	if (!strcmp(request, REQUEST_ARM_CHECK))
+		return experiment_arm_check(daemon, arguments);
 	if (!strcmp(request, REQUEST_ARM_END))
 		return experiment_arm_end(daemon, arguments);
 	if (!strcmp(request, REQUEST_SAMPLE))
 		return experiment_sample(daemon, arguments);
 	return answer_error("unknown request; known are status, hist, map, audit, kick, restore, "
-			    "drain, drain-status, drain-stop, arm, arm-end, sample");
+			    "drain, drain-status, drain-stop, arm, arm-check, arm-end, sample");
 }
 
 char *answer(struct daemon *daemon, const char *request, size_t length, bool root)

@@ -171,6 +171,7 @@ int daemon_begin_anew(struct daemon *daemon, const struct config *config, struct
  * "sluice restore" and with the daemon; nothing of it is on disk.
  */
 json_t *experiment_arm(struct daemon *daemon, const json_t *request);
+json_t *experiment_arm_check(struct daemon *daemon, const json_t *request);
 json_t *experiment_arm_end(struct daemon *daemon, const json_t *request);
 json_t *experiment_sample(struct daemon *daemon, const json_t *request);
 json_t *experiment_json(const struct daemon *daemon); /* for the status */

@@ -368,6 +368,21 @@ json_t *experiment_arm(struct daemon *daemon, const json_t *request)
 	return json;
 }
 
+json_t *experiment_arm_check(struct daemon *daemon, const json_t *request)
+{
+	struct wanted wanted = { 0 };
+	struct errmsg err = { 0 };
+	struct config config;
+	json_t *json;
+
+	experiment_expire(daemon);
+	if (take_id(request, &wanted, &err) < 0 || take_path(request, &wanted, &err) < 0 ||
+	    check_others(daemon, &wanted, &err) < 0)
+		return answer_error(err.text);
+	json = load(daemon, wanted.path, &config);
+	return json ? json : json_pack("{s:i}", "version", JSON_VERSION);
+}
+
 json_t *experiment_arm_end(struct daemon *daemon, const json_t *request)
 {
 	struct wanted wanted = { 0 };

@@ -228,6 +228,15 @@ int ab_majority(const struct ab_effect *effect)
 	return majority;
 }
 
+unsigned int ab_differing(const struct ab_effect *effect)
+{
+	unsigned int differ = 0;
+
+	for (unsigned int i = 0; i < effect->n; i++)
+		differ += effect->differences[i] > 0 || effect->differences[i] < 0;
+	return differ;
+}
+
 /* Where most differences are 0 so is the estimate, though what is left may be significant. */
 static bool is_higher_with_b(const struct ab_effect *effect)
 {

@@ -8,6 +8,9 @@
 /* Level at which an outcome is tested: the first step of Holm's unless it is the primary one. */
 double ab_level(const struct ab_experiment *experiment, unsigned int outcome);
 
+/* Blocks in which the arms differ at all. */
+unsigned int ab_differing(const struct ab_effect *effect);
+
 /* Blocks in which B's value is the larger less those in which A's is. */
 int ab_majority(const struct ab_effect *effect);
 

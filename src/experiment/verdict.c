@@ -76,13 +76,10 @@ static const char *margin(const struct ab_experiment *experiment, const struct a
 static void describe_rare(const struct ab_experiment *experiment, struct ab_effect *effect,
 			  const char *who)
 {
-	const int majority = ab_majority(effect);
-	unsigned int differ = 0, higher;
+	const unsigned int differ = ab_differing(effect);
+	const unsigned int higher = (unsigned int)((int)differ + ab_majority(effect)) / 2;
 	char p[CHANCE];
 
-	for (unsigned int i = 0; i < effect->n; i++)
-		differ += effect->differences[i] > 0 || effect->differences[i] < 0;
-	higher = (unsigned int)((int)differ + majority) / 2;
 	snprintf(effect->text, sizeof(effect->text),
 		 "%s: %s is higher with B in %u blocks, lower in %u, and the same in %u; %s.", who,
 		 experiment->outcomes[effect->outcome].name, higher, differ - higher,
@@ -155,6 +152,20 @@ static void advise(const struct ab_experiment *experiment, const struct ab_effec
 			 least, effect->needed, effect->needed - effect->n);
 }
 
+/* What no block showed may come up in others: 1 - alpha^(1/n) of them, with 1 - alpha. */
+static void describe_same(const struct ab_experiment *experiment, struct ab_effect *effect)
+{
+	const struct ab_outcome *outcome = &experiment->outcomes[effect->outcome];
+	const double hidden = 1 - pow(experiment->alpha, 1.0 / effect->n);
+	char text[QUANTITY];
+
+	snprintf(effect->text, sizeof(effect->text),
+		 "Not enough data: %s is the same with A and with B in each of the %u blocks (%s); "
+		 "that it differs in %.2g %% of all blocks is not ruled out (%.4g %%).",
+		 outcome->name, effect->n, quantity(outcome, effect->level[AB_A], text),
+		 100 * hidden, 100 * (1 - experiment->alpha));
+}
+
 static void describe_shortage(const struct ab_experiment *experiment, struct ab_effect *effect)
 {
 	const struct ab_outcome *outcome = &experiment->outcomes[effect->outcome];
@@ -164,6 +175,10 @@ static void describe_shortage(const struct ab_experiment *experiment, struct ab_
 	if (!effect->n) {
 		snprintf(effect->text, sizeof(effect->text),
 			 "Not enough data: no block has %s in all of its periods.", outcome->name);
+		return;
+	}
+	if (effect->n >= AB_MIN_BLOCKS && !ab_differing(effect)) {
+		describe_same(experiment, effect);
 		return;
 	}
 	if (effect->n < AB_MIN_BLOCKS)

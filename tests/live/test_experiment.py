@@ -65,6 +65,28 @@ def assert_sample(sample: dict[str, Any]) -> None:
         assert len(sample[name]) == BUCKETS and min(sample[name]) >= 0, sample[name]
 
 
+def check_check() -> None:
+    """What would be refused is, and what would be taken changes nothing."""
+    with Daemon(config()) as daemon:
+        own = running(daemon)
+        path = daemon.write_arm("A", config("dry-run"))
+        assert daemon.ask("arm-check", experiment="test", config=path) == {"version": 1}
+        bad = daemon.write_arm("B", 'mode = "observe";\ninterval = "5 apples";\n')
+        assert daemon.ask("arm-check", experiment="test",
+                          config=bad)["error"].startswith(f"{bad}:2: interval: ")
+        for name in ("experiment", "config"):
+            members = {"experiment": "test", "config": path, name: 1}
+            error = daemon.ask("arm-check", **members)["error"]
+            assert error.startswith(f'arm-check: "{name}"'), error
+        assert running(daemon) == own and daemon.ask("sample")["arms"] == 0
+        assert "experiment" not in daemon.log(), daemon.log()
+        begin(daemon)
+        assert daemon.ask("arm-check", experiment="test", config=path) == {"version": 1}
+        error = daemon.ask("arm-check", experiment="other", config=path)["error"]
+        assert 'experiment "test" is under way' in error, error
+        assert daemon.ask("sample")["arms"] == 1
+
+
 def check_begin_end() -> str:
     """Each arm is in force at once; afterwards all is as before."""
     with Daemon(config()) as daemon:
@@ -290,7 +312,7 @@ def check_unprivileged() -> None:
         begin(daemon)
         daemon.runtime.chmod(0o755)
         daemon.socket_path.chmod(0o666)
-        for request in ("arm", "arm-end", "sample"):
+        for request in ("arm", "arm-check", "arm-end", "sample"):
             answer = as_nobody(lambda request=request: daemon.ask(
                 request, experiment="test", arm="B", config=str(daemon.config_path),
                 lease_ms=LEASE_MS))
@@ -358,6 +380,7 @@ def check_size() -> str:
 def main() -> int:
     tap = Tap()
     checks: list[tuple[str, Callable[[], object]]] = [
+        ("what would be refused is told before", check_check),
         ("an arm begins, and ends on request", check_begin_end),
         ("all begins anew, with the same arm too", check_anew),
         ("the lease ends in time", check_expiry),

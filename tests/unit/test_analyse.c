@@ -479,6 +479,16 @@ static void test_zero(void **state)
 	assert_near(result->effects[0].low, 0);
 	assert_near(result->effects[0].high, 0);
 	assert_int_equal(result->effects[0].verdict, AB_NOT_ENOUGH);
+	/* 1 - 0.05^(1/20) */
+	assert_string_equal(result->verdict,
+			    "Not enough data: unreported is the same with A and with B in each of "
+			    "the 20 blocks (0 GiB s); that it differs in 14 % of all blocks is not "
+			    "ruled out (95 %).");
+	ab_result_free(result);
+
+	put(&made, 3, 0, 0, 1);
+	result = analyse(&made);
+	assert_int_equal(result->effects[0].verdict, AB_NOT_ENOUGH);
 	assert_contains(result->verdict, "; A is at 0, of which no share is a margin.");
 	ab_result_free(result);
 
