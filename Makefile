@@ -115,6 +115,7 @@ $(B)/static/agree: $(call objects,tests/vm/agree.c)
 $(B)/static/ask: $(call objects,tests/vm/ask.c)
 $(B)/static/phases: $(call objects,tests/bench/phases.c)
 $(B)/static/cached: $(call objects,tests/vm/cached.c)
+$(B)/static/onnode: $(call objects,tests/vm/onnode.c)
 $(B)/static/stale: $(call objects,tests/vm/stale.c) $(B)/libsluice.a
 $(B)/static/%:
 	$(call say,LD,$@)

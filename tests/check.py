@@ -237,7 +237,7 @@ def build(step: Step) -> None:
     run_command(step, "build with gcc", "make", JOBS)
     run_command(step, "static build", "make", JOBS, "static", "build/static/workload",
                 "build/static/agree", "build/static/ask", "build/static/cached",
-                "build/static/stale", "build/static/phases")
+                "build/static/onnode", "build/static/stale", "build/static/phases")
     run_command(step, "build of the benchmark", "make", JOBS, "build/bench/loops",
                 "build/bench/programs")
 

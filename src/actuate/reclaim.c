@@ -197,11 +197,13 @@ static int evict_generation(int root, const struct topology *topology,
 	return rc;
 }
 
+/* One node that gives is enough: the others may have nothing. */
 static int reclaim_nodes(int root, const struct topology *topology,
 			 const struct reclaimer *reclaimer, const struct reclaim_request *request,
 			 uint64_t bytes, struct errmsg *err)
 {
 	const uint64_t share = bytes / (topology->nr_nodes ? topology->nr_nodes : 1);
+	bool given = false;
 	int rc = 0;
 
 	for (unsigned int i = 0; i < topology->nr_nodes; i++) {
@@ -214,8 +216,10 @@ static int reclaim_nodes(int root, const struct topology *topology,
 			return code;
 		if (code)
 			rc = code;
+		else
+			given = true;
 	}
-	return rc;
+	return given ? 0 : rc;
 }
 
 static int reclaim_once(int root, const struct topology *topology,

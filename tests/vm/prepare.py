@@ -4,8 +4,8 @@
     python3 tests/vm/prepare.py [NAME...]
 
 Clean page cache that was idle goes and the host gets it back, while what is read all the time
-stays; compaction gains blocks where it can, and is left where it can't; quotas hold; and a guest
-that is short of memory is left alone.
+stays; compaction gains blocks where it can, on the node where it can, and is left where it can't;
+quotas hold; and a guest that is short of memory is left alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ DISK = "/dev/vda"
 DISK_MIB = 512
 COLD_MIB = 250
 HOT_START_MIB, HOT_MIB = 400, 24
+BROKEN_MIB = 400
+NODES = (512, 640)  # MiB
 LONG = 240.0
 IDLE_SECONDS = 8
 DEBUGFS = "/sys/kernel/debug"
@@ -164,6 +166,30 @@ def watch_hot_and_cold(guest: Guest) -> int:
     return least
 
 
+def check_trim_node(guest: Guest, node: int) -> str:
+    """Page cache of one node of two goes, though the other one has nothing to give."""
+    with lru(guest, generations=False, debugfs=False), opened(guest):
+        guest.check(f"onnode {node} cached {DISK} read 0 {COLD_MIB}", timeout=120)
+        free = node_free(guest, node)
+        # that node 0 has nothing is no reason to wait
+        text = trim_config().replace('backoff = "5s"', 'backoff = "1h"')
+        with Sluice(guest, text) as sluice:
+            guest.wait_for(lambda: cached(guest, 0, COLD_MIB) <= COLD_MIB // 4, LONG,
+                           what="an empty page cache")
+            status, log = sluice.status(), sluice.log()
+        gained = node_free(guest, node) - free
+        assert gained >= COLD_MIB // 2, f"{gained} MiB on node {node}"
+    assert status["preparation"]["method"] == "node", status["preparation"]
+    assert status["preparation"]["failures"] == 0, log
+    return f"{cached_text(status)}; {gained} MiB more are free on node {node}"
+
+
+def node_free(guest: Guest, node: int) -> int:
+    """MiB of a node that are free."""
+    path = f"/sys/devices/system/node/node{node}/meminfo"
+    return int(guest.check(f"grep MemFree {path}").split()[3]) // 1024
+
+
 def check_hidden(guest: Guest) -> str:
     """Generations that nobody can see: nothing tells what is hot, and nothing goes."""
     with lru(guest, generations=True, debugfs=False), opened(guest):
@@ -195,9 +221,10 @@ def check_no_method(guest: Guest) -> str:
 # --- preparation ----------------------------------------------------------------------------------
 
 @contextmanager
-def fragmented(guest: Guest, options: str = "") -> Iterator[None]:
-    """Memory of which three of four pages are free, so that no block is."""
-    pid = guest.spawn(f"workload fragment 400 --keep-every 4 {options}", "/tmp/fragment")
+def fragmented(guest: Guest, options: str = "", node: int = 0) -> Iterator[None]:
+    """Memory of a node of which three of four pages are free, so that no block is."""
+    pid = guest.spawn(f"onnode {node} workload fragment {BROKEN_MIB} --keep-every 4 {options}",
+                      "/tmp/fragment")
     try:
         guest.wait_for(lambda: "fragmented" in guest.check("cat /tmp/fragment"), 120,
                        what="fragmented memory")
@@ -209,21 +236,24 @@ def fragmented(guest: Guest, options: str = "") -> Iterator[None]:
 COMPACT = 'enabled = true; compact = "node"; min_blocks = 16; interval = "2s"; backoff = "10min";'
 
 
-def check_compaction(guest: Guest) -> str:
-    """Nothing to gain: no compaction.  Fragmented memory: blocks are gained, and reported."""
+def check_compaction(guest: Guest, node: int = 0) -> str:
+    """Nothing to gain: no compaction.  Fragmented memory: blocks are gained where it is, and
+    reported."""
     with Sluice(guest, threshold_config(COMPACT)) as sluice:
         wait_ticks(guest, sluice, 10)
         steps = preparation(sluice)
         assert steps["compactions"] == 0, f"{steps}\n{sluice.log()}"
         sluice.reload(threshold_config(""))  # none of memory that is still being broken to pieces
-        with fragmented(guest):
+        with fragmented(guest, node=node):
             sluice.reload(threshold_config(COMPACT))
             guest.wait_for(lambda: preparation(sluice)["compactions"], 120, what="a compaction")
-            found = re.search(r"compacted node 0: (\d+) pageblocks gained in .*", sluice.log())
+            found = re.search(rf"compacted node {node}: (\d+) pageblocks gained in .*", sluice.log())
             assert found and int(found[1]) >= 16, sluice.log()
             guest.wait_for(lambda: eligible(sluice.hist()) < 16 * MIB, LONG,
                            what="reports of what was gained")
             assert preparation(sluice)["drains"] > 0
+            nodes = re.findall(r"compacted node (\d+):", sluice.log())
+            assert set(nodes) == {str(node)}, f"compacted nodes {nodes}"
     return found[0]
 
 
@@ -302,6 +332,15 @@ def check_full(guest: Guest) -> str:
 
 # --- which checks ---------------------------------------------------------------------------------
 
+def numa_checks_of(name: str) -> dict[str, Callable[[Guest], str]]:
+    """In guests of two nodes."""
+    checks: dict[str, Callable[[Guest], str]] = {
+        "compaction of node 1 of two": partial(check_compaction, node=1)}
+    if name == "7.2":
+        checks["trim on node 1 of two"] = partial(check_trim_node, node=1)
+    return checks
+
+
 def checks_of(name: str) -> dict[str, Callable[[Guest], str]]:
     """By kernel: 5.10 can't reclaim on request, 6.1 by cgroup, 7.2 by node as well."""
     common: dict[str, Callable[[Guest], str]] = {
@@ -322,12 +361,14 @@ def checks_of(name: str) -> dict[str, Callable[[Guest], str]]:
 
 def run_kernel(tap: Tap, kernel: Kernel, only: str) -> None:
     """Each check in a guest of its own, since the page cache remembers."""
-    files = matrix.files() | {"/bin/cached": matrix.STATIC / "cached"}
-    for what, check in checks_of(kernel.name).items():
-        if only not in what:
-            continue
-        with Guest(kernel, memory_mib=matrix.MEMORY_MIB, files=files, disk_mib=DISK_MIB) as guest:
-            tap.check(f"{kernel.name}: {what}", partial(check, guest))
+    files = matrix.files() | {f"/bin/{name}": matrix.STATIC / name for name in ("cached", "onnode")}
+    for nodes, checks in (((), checks_of(kernel.name)), (NODES, numa_checks_of(kernel.name))):
+        for what, check in checks.items():
+            if only not in what:
+                continue
+            with Guest(kernel, memory_mib=matrix.MEMORY_MIB, nodes=nodes, files=files,
+                       disk_mib=DISK_MIB) as guest:
+                tap.check(f"{kernel.name}: {what}", partial(check, guest))
 
 
 def main() -> int:
