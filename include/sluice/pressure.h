@@ -60,6 +60,12 @@ void pressure_between(const struct pressure_totals *before, const struct pressur
 		      uint64_t page_size, struct activity *ret);
 
 /*
+ * Takes @own_ns off the time that tasks waited for memory: what sluice itself spent in reclaim on
+ * request, which the kernel counts as such a wait (psi_memstall_enter() in mm/vmscan.c).
+ */
+void pressure_leave_out(struct activity *activity, uint64_t own_ns);
+
+/*
  * A trigger that polls readable with EPOLLPRI when tasks waited for memory for
  * @stall_us within @window_us (Documentation/accounting/psi.rst). Returns a
  * descriptor that the caller closes; -ENOENT or -EOPNOTSUPP without PSI, -EPERM,

@@ -96,6 +96,7 @@ static void do_reclaim(struct daemon *daemon, const struct reclaim_request *requ
 	count_effort(preparer, &effort);
 	preparer->reclaims++;
 	preparer->reclaimed_bytes += done;
+	preparer->last.reclaim_ns += effort.wall_ns;
 	preparer->last.asked += request->bytes;
 	preparer->last.reclaimed += done;
 	preparer->last.scarce |= rc == -EAGAIN;

@@ -282,6 +282,8 @@ void daemon_tick(struct daemon *daemon)
 	log_decision(daemon, &decision);
 	if (!daemon->drain.running || daemon->drain.prepare)
 		daemon_prepare(daemon, now, &decision);
+	else
+		daemon->preparer.last = (struct prepared){ .node = -1 };
 	if (daemon->config.mode == MODE_CONTROL)
 		act(daemon, &decision);
 	if (decision.action == POLICY_RELEASE && daemon->decision.action != POLICY_RELEASE)

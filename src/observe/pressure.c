@@ -151,6 +151,14 @@ void pressure_between(const struct pressure_totals *before, const struct pressur
 	*ret = activity;
 }
 
+void pressure_leave_out(struct activity *activity, uint64_t own_ns)
+{
+	const double own = share(own_ns, activity->span_ns);
+
+	activity->psi_some = activity->psi_some > own ? activity->psi_some - own : 0;
+	activity->psi_full = activity->psi_full > own ? activity->psi_full - own : 0;
+}
+
 int pressure_trigger(int root, uint64_t stall_us, uint64_t window_us, struct errmsg *err)
 {
 	char text[64];

@@ -193,6 +193,26 @@ static void test_between(void **state)
 	assert_int_equal(activity.reported + activity.reused, 0);
 }
 
+/* What sluice itself waited for is not the guest's. */
+static void test_own(void **state)
+{
+	struct activity activity = {
+		.span_ns = NSEC_PER_SEC, .has_psi = true, .psi_some = 0.25, .psi_full = 0.05
+	};
+	struct activity unknown = { 0 };
+
+	(void)state;
+	pressure_leave_out(&activity, 0);
+	assert_true(activity.psi_some > 0.249 && activity.psi_full > 0.049);
+	pressure_leave_out(&activity, 100 * NSEC_PER_MSEC);
+	assert_true(activity.psi_some > 0.149 && activity.psi_some < 0.151);
+	assert_true(activity.psi_full == 0);
+	pressure_leave_out(&activity, 2 * NSEC_PER_SEC);
+	assert_true(activity.psi_some == 0);
+	pressure_leave_out(&unknown, NSEC_PER_SEC);
+	assert_true(unknown.psi_some == 0 && !unknown.has_psi);
+}
+
 /* Whatever runs backwards was not counted by the same kernel: nothing is known. */
 static void test_backwards(void **state)
 {
@@ -343,11 +363,12 @@ static void test_poisoned(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),	cmocka_unit_test(test_old),
-		cmocka_unit_test(test_bad),	cmocka_unit_test(test_strange),
-		cmocka_unit_test(test_between), cmocka_unit_test(test_backwards),
-		cmocka_unit_test(test_trigger), cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_poison),	cmocka_unit_test(test_poisoned),
+		cmocka_unit_test(test_read),	  cmocka_unit_test(test_old),
+		cmocka_unit_test(test_bad),	  cmocka_unit_test(test_strange),
+		cmocka_unit_test(test_between),	  cmocka_unit_test(test_own),
+		cmocka_unit_test(test_backwards), cmocka_unit_test(test_trigger),
+		cmocka_unit_test(test_churn),	  cmocka_unit_test(test_poison),
+		cmocka_unit_test(test_poisoned),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
