@@ -37,6 +37,7 @@ SMALL_MIB = 200  # in extents of 16 KiB and less
 GIVE_MIB = 4  # per second
 LARGEST_PASS_MIB = 256  # (ceil(n / 512) + 1) * 32 extents of order 10, n below 512
 SLEW_SECONDS = 15.0
+BUSY_TICKS = 3  # one that sees half an interval of the load, one that sees it all, and our own look
 
 
 def config(strategy: str, options: str = "", more: str = "") -> str:
@@ -156,14 +157,18 @@ def check_ladder(guest: Guest) -> str:
         returned = resident - guest.host_resident()
         excursions = re.findall(r"excursion to order \d+: [^;\n]*", sluice.log())
         busy = guest.spawn("workload churn 100 60", "/tmp/churn")
+        before = sluice.status()["tally"]["ticks"]
         guest.wait_for(lambda: sluice.status()["decision"]["stage"] == "busy", 30, what="busy")
+        ticks = sluice.status()["tally"]["ticks"] - before
+        assert ticks <= BUSY_TICKS, f"busy after {ticks} decisions"
         assert sluice.status()["decision"]["action"] == "hold", sluice.status()["decision"]
         assert order_knob(guest) > 9, "not held while the guest is busy"
         guest.stop(busy)
         guest.wait_for(lambda: sluice.status()["decision"]["stage"] == "idle", 60, what="idle")
         guest.stop(pid)
     assert order_knob(guest) == 9, "not given back"
-    return f"{returned / MIB:.0f} of {SMALL_MIB} MiB returned; {excursions[0]}"
+    return (f"{returned / MIB:.0f} of {SMALL_MIB} MiB returned; {excursions[0]}; "
+            f"busy after {ticks} decisions")
 
 
 def check_guards(guest: Guest) -> str:
