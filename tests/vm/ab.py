@@ -26,7 +26,7 @@ from kernels import Kernel  # noqa: E402
 from matrix import ORDER, Sluice, order_knob  # noqa: E402
 from tap import Tap  # noqa: E402
 
-KERNELS = ("7.2",)
+KERNELS = ("6.1", "7.2")  # the host's port needs a module in 6.1
 OWN = 'mode = "control"; strategy = "kernel"; interval = "500ms";\n'
 ARMS = {"a": 'strategy = "threshold"; interval = "500ms"; threshold = { start = "16MiB"; };\n',
         "b": 'strategy = "ladder"; interval = "500ms";\n'}

@@ -38,7 +38,8 @@ CMDLINE = "panic=-1 oops=panic"
 HOTPLUG_SLOTS = 8
 VIRTIO_MEM_MODULES = ("virtio_mem",)
 DISK_MODULES = ("virtio_blk",)
-HOST_PORT = "sluice.host"  # port of virtio-serial; the driver is built in since 6.12 or so
+PORT_MODULES = ("virtio_console",)
+HOST_PORT = "sluice.host"  # port of virtio-serial
 VIRTIO_MEM_PATH = "/machine/peripheral/virtio-mem"
 
 LOW_MIB = 2048  # what QEMU's q35 has below its hole
@@ -136,7 +137,8 @@ class Guest:
         top.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
         wanted = (VIRTIO_MEM_MODULES if self._virtio_mem_mib else ()) + (
-            DISK_MODULES if self._disk_mib else ())
+            DISK_MODULES if self._disk_mib else ()) + (
+            PORT_MODULES if self._host_port else ())
         image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files, wanted)
         started = time.monotonic()
         try:

@@ -44,7 +44,7 @@ NAMES = tuple(SUITES)
 # The balloon on a PCI bus, and packet sockets (they start a reporting pass).
 WANTED_MODULES = ("virtio_pci", "virtio_balloon", "af_packet")
 # Loaded only by guests that ask for them; each needs nothing beyond WANTED_MODULES.
-ON_REQUEST = ("virtio_mem", "virtio_blk")
+ON_REQUEST = ("virtio_mem", "virtio_blk", "virtio_console")
 KEPT_MODULES = WANTED_MODULES + ON_REQUEST
 
 LOCK_FILE = Path(__file__).with_name("kernels.lock")
