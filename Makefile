@@ -22,6 +22,7 @@ prefix     ?= /usr/local
 sbindir    ?= $(prefix)/sbin
 bindir     ?= $(prefix)/bin
 mandir     ?= $(prefix)/share/man
+presetdir  ?= $(prefix)/share/sluice/strategies
 sysconfdir ?= $(if $(filter /usr /usr/local,$(prefix)),/etc,$(prefix)/etc)
 unitdir    ?= $(if $(filter /usr,$(prefix)),/lib/systemd/system,$(prefix)/lib/systemd/system)
 
@@ -155,6 +156,8 @@ install: all
 	install -D -m 644 $(B)/man/sluice.1 $(DESTDIR)$(mandir)/man1/sluice.1
 	install -D -m 644 $(B)/man/sluiced.8 $(DESTDIR)$(mandir)/man8/sluiced.8
 	install -D -m 644 $(B)/man/sluice.conf.5 $(DESTDIR)$(mandir)/man5/sluice.conf.5
+	install -d $(DESTDIR)$(presetdir)
+	install -m 644 configs/strategies/*.conf $(DESTDIR)$(presetdir)
 	install -d $(DESTDIR)$(unitdir)
 	sed 's|@sbindir@|$(sbindir)|; s|@bindir@|$(bindir)|' configs/sluiced.service \
 		> $(DESTDIR)$(unitdir)/sluiced.service

@@ -52,6 +52,8 @@ INSTALLED = {
     "usr/local/lib/systemd/system/sluiced.service": 0o644,
     "etc/sluice/sluice.conf": 0o644,
 }
+INSTALLED |= {f"usr/local/share/sluice/strategies/{path.name}": 0o644
+              for path in (REPOSITORY / "configs" / "strategies").glob("*.conf")}
 CONFIG = "etc/sluice/sluice.conf"
 GROUP_PAGES = ("guards", "prepare")  # of options that belong to no strategy
 UNIT = "usr/local/lib/systemd/system/sluiced.service"
