@@ -189,7 +189,14 @@ int ab_append(int fd, json_t *json, struct errmsg *err);
 
 /* --- the analysis ------------------------------------------------------------------------------ */
 
-enum ab_verdict { AB_A_BETTER, AB_B_BETTER, AB_DIFFERENT, AB_EQUIVALENT, AB_NOT_ENOUGH };
+enum ab_verdict {
+	AB_A_BETTER,
+	AB_B_BETTER,
+	AB_DIFFERENT,
+	AB_EQUIVALENT,
+	AB_SAME, /* no block showed any difference, and there is no margin: A is at 0 */
+	AB_NOT_ENOUGH,
+};
 
 /*
  * What is known of one outcome. Differences are B minus A; levels and effects in its unit. With n

@@ -12,11 +12,12 @@
 #include "sluice/units.h"
 #include "sluice/version.h"
 
-#define MIN_WINDOW  NSEC_PER_SEC
-#define MIN_SAMPLE  (200 * NSEC_PER_MSEC)
-#define MAX_SAMPLE  (60 * NSEC_PER_SEC)
-#define MAX_PERIOD  (UINT64_C(24) * 3600 * NSEC_PER_SEC)
-#define MAX_TIMEOUT (600 * NSEC_PER_SEC)
+#define MIN_WINDOW   NSEC_PER_SEC
+#define MIN_SAMPLE   (200 * NSEC_PER_MSEC)
+#define USUAL_SAMPLE (2 * NSEC_PER_SEC)
+#define MAX_SAMPLE   (60 * NSEC_PER_SEC)
+#define MAX_PERIOD   (UINT64_C(24) * 3600 * NSEC_PER_SEC)
+#define MAX_TIMEOUT  (600 * NSEC_PER_SEC)
 
 enum {
 	OPT_A = 1,
@@ -318,6 +319,7 @@ static int check(const struct ab_arguments *arguments, struct ab_experiment *exp
 		 struct errmsg *err)
 {
 	const struct ab_plan *plan = &experiment->plan;
+	uint64_t window;
 	char period[32], washout[32];
 
 	if (optind > 1 && arguments->resume)
@@ -331,7 +333,10 @@ static int check(const struct ab_arguments *arguments, struct ab_experiment *exp
 				  "--washout %s leaves less than 1s of --period %s to measure",
 				  format_duration_exact(plan->washout, washout),
 				  format_duration_exact(plan->period, period));
-	if (experiment->sample > (plan->period - plan->washout) / 2)
+	window = plan->period - plan->washout;
+	if (!experiment->sample)
+		experiment->sample = window / 4 < USUAL_SAMPLE ? window / 4 : USUAL_SAMPLE;
+	if (experiment->sample > window / 2)
 		return errmsg_set(err, -ERANGE,
 				  "--sample: %s is more than half of what is "
 				  "measured of a period",
@@ -354,7 +359,6 @@ static void set_defaults(struct ab_experiment *experiment)
 		.margin = 0.05,
 		.alpha = 0.05,
 		.power = 0.8,
-		.sample = 2 * NSEC_PER_SEC,
 		.metric_timeout = 10 * NSEC_PER_SEC,
 		.stop_pressure = 20,
 		.stop_churn = 80,

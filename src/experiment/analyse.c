@@ -261,7 +261,7 @@ static enum ab_verdict judge(const struct ab_experiment *experiment, const struc
 	if (effect->margin > 0 && effect->near_low >= -effect->margin &&
 	    effect->near_high <= effect->margin)
 		return AB_EQUIVALENT;
-	return AB_NOT_ENOUGH;
+	return ab_differing(effect) ? AB_NOT_ENOUGH : AB_SAME;
 }
 
 static void judge_all(const struct ab_experiment *experiment, struct ab_result *result)

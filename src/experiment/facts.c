@@ -146,6 +146,11 @@ char *power_text(const struct ab_experiment *experiment, const struct ab_effect 
 			 effect->n);
 		return buf;
 	}
+	if (effect->detectable <= 0) {
+		snprintf(buf, FACT_TEXT,
+			 "all %u blocks differ by the same: no noise to reckon with", effect->n);
+		return buf;
+	}
 	needed_text(experiment, effect, needed);
 	snprintf(buf, FACT_TEXT, "%u blocks find a difference of %s with a chance of %s%s",
 		 effect->n, amount_text(experiment, effect, effect->detectable, amount),

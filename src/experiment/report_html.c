@@ -27,6 +27,7 @@ static const struct {
 	[AB_B_BETTER] = { "B is better", "b" },
 	[AB_DIFFERENT] = { "A and B differ", "" },
 	[AB_EQUIVALENT] = { "A and B are equivalent", "" },
+	[AB_SAME] = { "No difference between A and B was seen", "" },
 	[AB_NOT_ENOUGH] = { "Not enough to tell A from B", "" },
 };
 

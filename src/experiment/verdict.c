@@ -160,7 +160,7 @@ static void describe_same(const struct ab_experiment *experiment, struct ab_effe
 	char text[QUANTITY];
 
 	snprintf(effect->text, sizeof(effect->text),
-		 "Not enough data: %s is the same with A and with B in each of the %u blocks (%s); "
+		 "No difference: %s is the same with A and with B in each of the %u blocks (%s); "
 		 "that it differs in %.2g %% of all blocks is not ruled out (%.4g %%).",
 		 outcome->name, effect->n, quantity(outcome, effect->level[AB_A], text),
 		 100 * hidden, 100 * (1 - experiment->alpha));
@@ -175,10 +175,6 @@ static void describe_shortage(const struct ab_experiment *experiment, struct ab_
 	if (!effect->n) {
 		snprintf(effect->text, sizeof(effect->text),
 			 "Not enough data: no block has %s in all of its periods.", outcome->name);
-		return;
-	}
-	if (effect->n >= AB_MIN_BLOCKS && !ab_differing(effect)) {
-		describe_same(experiment, effect);
 		return;
 	}
 	if (effect->n < AB_MIN_BLOCKS)
@@ -208,6 +204,9 @@ void ab_describe(const struct ab_experiment *experiment, struct ab_effect *effec
 		break;
 	case AB_EQUIVALENT:
 		describe_equivalent(experiment, effect);
+		break;
+	case AB_SAME:
+		describe_same(experiment, effect);
 		break;
 	case AB_NOT_ENOUGH:
 		describe_shortage(experiment, effect);
@@ -325,9 +324,9 @@ void ab_warn(const struct ab_experiment *experiment, struct ab_result *result)
 const char *ab_verdict_name(enum ab_verdict verdict)
 {
 	static const char *const names[] = {
-		[AB_A_BETTER] = "A is better",	     [AB_B_BETTER] = "B is better",
-		[AB_DIFFERENT] = "different",	     [AB_EQUIVALENT] = "equivalent",
-		[AB_NOT_ENOUGH] = "not enough data",
+		[AB_A_BETTER] = "A is better", [AB_B_BETTER] = "B is better",
+		[AB_DIFFERENT] = "different",  [AB_EQUIVALENT] = "equivalent",
+		[AB_SAME] = "the same",	       [AB_NOT_ENOUGH] = "not enough data",
 	};
 
 	return names[verdict];

@@ -181,6 +181,9 @@ def check_options(folder: Path) -> str:
     assert schedule.returncode == 0 and "seed 7" in schedule.stdout, schedule
     assert schedule.stdout.splitlines()[1:] == again.stdout.splitlines()[1:], again
     assert len(re.findall(r"\b(?:ABBA|BAAB)\b", schedule.stdout)) == 8, schedule.stdout
+    for times, sample_ms in (("3min --washout 1min", 2000), ("4s --washout 1s", 750)):
+        done = ab("run", *arms, "--schedule", "--json", "--period", *times.split())
+        assert json.loads(done.stdout)["sample_ns"] == sample_ms * 1_000_000, done
     assert not list(folder.glob("*.jsonl")), "a schedule was written down"
     assert all(len(line) <= 80 for line in schedule.stdout.splitlines()), schedule.stdout
     return schedule.stdout

@@ -478,10 +478,10 @@ static void test_zero(void **state)
 	assert_near(result->effects[0].p, 1);
 	assert_near(result->effects[0].low, 0);
 	assert_near(result->effects[0].high, 0);
-	assert_int_equal(result->effects[0].verdict, AB_NOT_ENOUGH);
+	assert_int_equal(result->effects[0].verdict, AB_SAME);
 	/* 1 - 0.05^(1/20) */
 	assert_string_equal(result->verdict,
-			    "Not enough data: unreported is the same with A and with B in each of "
+			    "No difference: unreported is the same with A and with B in each of "
 			    "the 20 blocks (0 GiB s); that it differs in 14 % of all blocks is not "
 			    "ruled out (95 %).");
 	ab_result_free(result);
@@ -768,6 +768,7 @@ static void test_names(void **state)
 	assert_string_equal(ab_verdict_name(AB_B_BETTER), "B is better");
 	assert_string_equal(ab_verdict_name(AB_DIFFERENT), "different");
 	assert_string_equal(ab_verdict_name(AB_EQUIVALENT), "equivalent");
+	assert_string_equal(ab_verdict_name(AB_SAME), "the same");
 	assert_string_equal(ab_verdict_name(AB_NOT_ENOUGH), "not enough data");
 }
 

@@ -418,6 +418,22 @@ static void test_many_events(void **state)
 	free(report);
 }
 
+/* Blocks that all say the same have no noise, and no difference is too small to be found. */
+static void test_no_noise(void **state)
+{
+	struct report *report = make_report();
+	char *text;
+
+	(void)state;
+	report->result.effects[report->experiment.primary].detectable = 0;
+	text = text_of(report);
+	assert_non_null(strstr(text, "blocks differ by the same"));
+	assert_null(strstr(text, "blocks find a difference"));
+	check_lines(text);
+	free(text);
+	free(report);
+}
+
 /* --- JSON ------------------------------------------------------------------------------------- */
 
 static json_t *json_of(const struct report *report)
@@ -834,14 +850,14 @@ int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_numbers),	TEST(test_effect_words),  TEST(test_times),
-		TEST(test_text),	TEST(test_strange_texts), TEST(test_many_events),
-		TEST(test_json),	TEST(test_strange_json),  TEST(test_nulls),
-		TEST(test_page),	TEST(test_strange_pages), TEST(test_hostile_page),
-		TEST(test_extremes),	TEST(test_large),	  TEST(test_no_gnuplot),
-		TEST(test_bad_gnuplot), TEST(test_slow_gnuplot),  TEST(test_signals),
-		TEST(test_targets),	TEST(test_write),	  TEST(test_full),
-		TEST(test_embed),
+		TEST(test_numbers),	 TEST(test_effect_words),  TEST(test_times),
+		TEST(test_text),	 TEST(test_strange_texts), TEST(test_many_events),
+		TEST(test_no_noise),	 TEST(test_json),	   TEST(test_strange_json),
+		TEST(test_nulls),	 TEST(test_page),	   TEST(test_strange_pages),
+		TEST(test_hostile_page), TEST(test_extremes),	   TEST(test_large),
+		TEST(test_no_gnuplot),	 TEST(test_bad_gnuplot),   TEST(test_slow_gnuplot),
+		TEST(test_signals),	 TEST(test_targets),	   TEST(test_write),
+		TEST(test_full),	 TEST(test_embed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
