@@ -360,6 +360,7 @@ VM_PAIRS: Mapping[str, Sequence[str]] = {
 VM_SINGLE: Mapping[str, Sequence[str]] = {
     "ab": ("7.2",), "strategies": ("6.1",), "prepare": ("7.2",), "guards": ("7.2",),
     "arms": ("6.1",), "probe_host": ("6.1",), "extra": ("6.1",), "arm64": (), "explain": ("7.2",),
+    "service": ("6.1",),
 }
 VM_AT_ONCE = 3
 EVERY_KERNEL = "--all" in sys.argv

@@ -19,11 +19,13 @@ plots='gnuplot-nox'
 browser='chromium'
 # guests: their kernels are Debian packages of other suites, verified against the archive's keys
 vm='qemu-system-x86 busybox-static stress-ng dpkg apt debian-archive-keyring ca-certificates'
+# a guest with systemd
+systemd='mmdebstrap'
 # the same for arm64; its libraries are unpacked by tests/vm/sysroot.py and not installed, so that
 # no second architecture is added to this machine
 arm64='qemu-system-arm gcc-aarch64-linux-gnu libc6-dev-arm64-cross'
 
-needed="$build $check $live $plots $browser $vm $arm64"
+needed="$build $check $live $plots $browser $vm $systemd $arm64"
 # `deps.sh bench`: what benchmarks compare with
 [ "${1:-}" != bench ] || needed="$needed bpftrace"
 # shellcheck disable=SC2016,SC2086 # dpkg-query expands the one, the other is a list of words

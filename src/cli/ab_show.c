@@ -35,9 +35,11 @@ void ab_print_schedule(const struct ab_experiment *experiment, FILE *out)
 		    experiment->outcomes[experiment->primary].name, experiment->margin * 100);
 	fprintf(out, "%-*s", CLI_LABEL, "schedule");
 	for (unsigned int i = 0; i < plan->blocks; i++) {
-		if (i && i % BLOCKS_IN_A_LINE == 0)
+		if (i % BLOCKS_IN_A_LINE)
+			fputc(' ', out);
+		else if (i)
 			fprintf(out, "\n%*s", CLI_LABEL, "");
-		fprintf(out, "%.*s ", (int)length, plan->sequence + (size_t)i * length);
+		fprintf(out, "%.*s", (int)length, plan->sequence + (size_t)i * length);
 	}
 	fprintf(out, "\n%-*sseed %" PRIu64 "\n", CLI_LABEL, "", plan->seed);
 }

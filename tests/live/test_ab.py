@@ -185,7 +185,8 @@ def check_options(folder: Path) -> str:
         done = ab("run", *arms, "--schedule", "--json", "--period", *times.split())
         assert json.loads(done.stdout)["sample_ns"] == sample_ms * 1_000_000, done
     assert not list(folder.glob("*.jsonl")), "a schedule was written down"
-    assert all(len(line) <= 80 for line in schedule.stdout.splitlines()), schedule.stdout
+    assert all(len(line) <= 80 and line == line.rstrip()
+               for line in schedule.stdout.splitlines()), schedule.stdout
     return schedule.stdout
 
 

@@ -72,12 +72,11 @@ class Guest:
     DIMMs by plug().  With `low_mib` only that much memory is below 4 GiB (else up to 2 GiB are),
     so that a small guest has a zone Normal and a large hole.  A disk of
     `disk_mib`, all zeroes, is /dev/vda.  With `host_port` there is a port of virtio-serial, whose
-    other end is host_connection().  Without `huge_pages` the host backs the guest with small
-    pages only.
+    other end is host_connection().  With a `distribution` (distribution.fetch()) systemd runs.
+    Without `huge_pages` the host backs the guest with small pages only.
 
-    The folder of the guest, below `build`
-    (the repository's build/ by default), holds console.log and qemu.log; it is removed at the end
-    unless the block was left by an exception.
+    The folder of the guest, below `build` (the repository's build/ by default), holds console.log
+    and qemu.log; it is removed at the end unless the block was left by an exception.
     """
 
     def __init__(self, kernel: Kernel, *, memory_mib: int = 1024, cpus: int = 2,
@@ -85,7 +84,7 @@ class Guest:
                  programs: Iterable[Path] = (), nodes: Sequence[int] = (),
                  low_mib: int | None = None, hotplug_mib: int = 0, virtio_mem_mib: int = 0,
                  disk_mib: int = 0, huge_pages: bool = True, host_port: bool = False,
-                 cmdline: str = "",
+                 distribution: Path | None = None, cmdline: str = "",
                  qemu_args: Iterable[str] = (),
                  build: Path = BUILD) -> None:
         self.kernel = kernel
@@ -109,6 +108,7 @@ class Guest:
         self._dimms: dict[str, int] = {}
         ports = f"console={self._machine.console} channel={self._machine.channel}"
         self._cmdline = f"{ports} {CMDLINE} {cmdline}".strip()
+        self._distribution = distribution
         self._qemu_args = list(qemu_args)
         self._build = build
         self._qemu: subprocess.Popen[bytes] | None = None
@@ -139,7 +139,8 @@ class Guest:
         wanted = (VIRTIO_MEM_MODULES if self._virtio_mem_mib else ()) + (
             DISK_MODULES if self._disk_mib else ()) + (
             PORT_MODULES if self._host_port else ())
-        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files, wanted)
+        image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files, wanted,
+                                self._distribution)
         started = time.monotonic()
         try:
             self._start(image)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import stat
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -44,6 +45,11 @@ class Cpio:
     def add_character_device(self, path: str, number: tuple[int, int]) -> None:
         """Add a character device with a (major, minor) number."""
         self._add(path, stat.S_IFCHR | 0o600, device=number)
+
+    def add_link(self, path: str, target: str) -> None:
+        """Add a symbolic link; what is added below it later goes where it points."""
+        self._add(path, stat.S_IFLNK | 0o777, target.encode())
+        self._folders.add(path)
 
     def add_folder(self, path: str) -> None:
         """Add a folder and the ones above it, once."""
@@ -83,20 +89,26 @@ class Cpio:
 
 
 def build(kernel: Kernel, target: Path, files: Mapping[str, Path],
-          wanted: Sequence[str] = ()) -> Path:
+          wanted: Sequence[str] = (), distribution: Path | None = None) -> Path:
     """Write an initramfs for `kernel` to `target`; `files` are {path in the guest: host file}.
 
-    It loads the modules that every guest loads, and `wanted` out of those on request.
+    It loads the modules that every guest loads, and `wanted` out of those on request.  With
+    a distribution, a tar file, all of that is in it, and systemd runs.
     """
     archive = Cpio()
+    busybox = "/bin/busybox"
+    if distribution:
+        _add_distribution(archive, distribution)
+        busybox = "/opt/busybox"
     for folder in FOLDERS:
         archive.add_folder(folder)
     archive.add_character_device("/dev/console", CONSOLE)
-    archive.add_file("/bin/busybox", _busybox(kernel.architecture).read_bytes(), 0o755)
+    archive.add_file(busybox, _busybox(kernel.architecture).read_bytes(), 0o755)
     _add_modules(archive, kernel, wanted)
-    for name in ("init", "channel", "supervise"):
-        place = "/init" if name == "init" else f"/sbin/{name}"
-        archive.add_file(place, (HERE / f"{name}.sh").read_bytes(), 0o755)
+    for place, name in (("/init", "systemd" if distribution else "init"),
+                        ("/sbin/channel", "channel"), ("/sbin/supervise", "supervise")):
+        text = (HERE / f"{name}.sh").read_bytes()
+        archive.add_file(place, text.replace(b"#!/bin/busybox", f"#!{busybox}".encode()), 0o755)
     for guest_path, host_path in files.items():
         _add_host_file(archive, guest_path, host_path)
     target.write_bytes(archive.finish())
@@ -121,6 +133,21 @@ def _busybox(architecture: str) -> Path:
     if not BUSYBOX.exists():
         raise InitramfsError(f"'{BUSYBOX}' is missing (Debian package busybox-static)")
     return BUSYBOX
+
+
+def _add_distribution(archive: Cpio, distribution: Path) -> None:
+    """All of its files but devices; they are root's, as all in the archive."""
+    with tarfile.open(distribution) as tar:
+        for member in tar:
+            path = member.name.removeprefix(".").strip("/")
+            if member.issym():
+                archive.add_link(path, member.linkname)
+            elif member.isfile() or member.islnk():
+                content = tar.extractfile(member)
+                assert content
+                archive.add_file(path, content.read(), stat.S_IMODE(member.mode))
+            elif member.isdir() and path:
+                archive.add_folder(path)
 
 
 def _add_modules(archive: Cpio, kernel: Kernel, wanted: Sequence[str]) -> None:
