@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A small Debian 12 with systemd, as an archive of its files: made by mmdebstrap(1), then cached."""
+"""A small Debian 12 with systemd, as an archive of its files: made by mmdebstrap(1), cached."""
 
 from __future__ import annotations
 

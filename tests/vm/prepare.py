@@ -247,7 +247,8 @@ def check_compaction(guest: Guest, node: int = 0) -> str:
         with fragmented(guest, node=node):
             sluice.reload(threshold_config(COMPACT))
             guest.wait_for(lambda: preparation(sluice)["compactions"], 120, what="a compaction")
-            found = re.search(rf"compacted node {node}: (\d+) pageblocks gained in .*", sluice.log())
+            found = re.search(rf"compacted node {node}: (\d+) pageblocks gained in .*",
+                              sluice.log())
             assert found and int(found[1]) >= 16, sluice.log()
             guest.wait_for(lambda: eligible(sluice.hist()) < 16 * MIB, LONG,
                            what="reports of what was gained")
