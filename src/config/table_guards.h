@@ -15,7 +15,8 @@
 		.fallback = "10",
 		.reloadable = true,
 		.summary = "time that tasks wait for memory, percent",
-		.help = "\"some\" of /proc/pressure/memory, since the last decision.",
+		.help = "\"some\" of /proc/pressure/memory, since the last decision, less what "
+			"sluice itself reclaimed in.",
 	},
 	{
 		.name = "guards.churn",

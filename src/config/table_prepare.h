@@ -160,7 +160,8 @@
 		.fallback = "1",
 		.reloadable = true,
 		.summary = "brake: percent of time waited for memory",
-		.help = "\"some\" of /proc/pressure/memory, since the last decision. 0: no brake.",
+		.help = "\"some\" of /proc/pressure/memory, since the last decision, less what "
+			"sluice itself reclaimed in. 0: no brake.",
 	},
 	{
 		.name = "prepare.refaults",
