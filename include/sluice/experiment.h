@@ -147,6 +147,12 @@ unsigned int ab_periods(const struct ab_plan *plan);
 /* Draws the order of arms of each block with @plan->seed, and writes @plan->sequence. */
 void ab_draw(struct ab_plan *plan);
 
+/*
+ * Blocks from which on an outcome other than the primary one can be found different at all: the
+ * least p of n blocks is 2^(1-n), which Holm's first step multiplies by the number of outcomes.
+ */
+unsigned int ab_least_for_others(const struct ab_experiment *experiment);
+
 /* Whole run, ns. */
 uint64_t ab_duration(const struct ab_plan *plan);
 

@@ -33,6 +33,11 @@ void ab_print_schedule(const struct ab_experiment *experiment, FILE *out)
 		    "%s: the verdict rests on it; a difference of less than "
 		    "%.0f %% does not matter",
 		    experiment->outcomes[experiment->primary].name, experiment->margin * 100);
+	if (plan->blocks < ab_least_for_others(experiment))
+		print_field(out, "others",
+			    "no other outcome can be found different with less than %u blocks "
+			    "(Holm)",
+			    ab_least_for_others(experiment));
 	fprintf(out, "%-*s", CLI_LABEL, "schedule");
 	for (unsigned int i = 0; i < plan->blocks; i++) {
 		if (i % BLOCKS_IN_A_LINE)

@@ -122,6 +122,15 @@ double ab_level(const struct ab_experiment *experiment, unsigned int outcome)
 						experiment->alpha / experiment->nr_outcomes;
 }
 
+unsigned int ab_least_for_others(const struct ab_experiment *experiment)
+{
+	unsigned int blocks = AB_MIN_BLOCKS;
+
+	while (ldexp(1, 1 - (int)blocks) * experiment->nr_outcomes > experiment->alpha)
+		blocks++;
+	return blocks;
+}
+
 int ab_needed(const struct ab_effect *effect, double share, double alpha, double power,
 	      unsigned int *ret)
 {

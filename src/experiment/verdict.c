@@ -283,6 +283,18 @@ static void warn_end(const struct ab_experiment *experiment, struct ab_result *r
 		     result->blocks, planned);
 }
 
+/* p has a least value, which the correction can lift above what counts. */
+static void warn_others(const struct ab_experiment *experiment, struct ab_result *result)
+{
+	const unsigned int least = ab_least_for_others(experiment);
+
+	if (result->blocks >= AB_MIN_BLOCKS && result->blocks < least)
+		warn(result,
+		     "%u blocks are enough for the primary outcome alone: to find one of the %u "
+		     "others different takes %u (Holm, over all).",
+		     result->blocks, experiment->nr_outcomes - 1, least);
+}
+
 /* Of how many blocks each outcome is missing; those that find no place are counted. */
 static void warn_missing(const struct ab_experiment *experiment, struct ab_result *result)
 {
@@ -317,6 +329,7 @@ static void warn_missing(const struct ab_experiment *experiment, struct ab_resul
 void ab_warn(const struct ab_experiment *experiment, struct ab_result *result)
 {
 	warn_end(experiment, result);
+	warn_others(experiment, result);
 	warn_measurement(experiment, result);
 	warn_missing(experiment, result);
 }

@@ -269,7 +269,7 @@ static void test_many_missing(void **state)
 	struct ab_result *result;
 
 	(void)state;
-	make(&made, AB_PAIRS, 8, AB_LESS);
+	make(&made, AB_PAIRS, 10, AB_LESS);
 	put_all(&made, 0, 0, 3);
 	while (made.experiment.nr_outcomes < AB_MAX_OUTCOMES) {
 		char name[AB_NAME];
@@ -535,6 +535,9 @@ static void test_secondary(void **state)
 	assert_int_equal(result->effects[other].verdict, AB_NOT_ENOUGH);
 	assert_near(result->effects[0].adjusted, 2.0 / 32);
 	assert_contains(result->effects[other].text, "p 0.69 (Holm); to find");
+	assert_contains(result->warnings[0],
+			"6 blocks are enough for the primary outcome alone: to "
+			"find one of the 1 others different takes 7 (Holm");
 	/* 6 blocks reach 3.1 %, not the 2.5 % that Holm's first step wants */
 	assert_true(isfinite(result->effects[0].detectable));
 	assert_true(isinf(result->effects[other].detectable));
