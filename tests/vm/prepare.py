@@ -35,6 +35,8 @@ COLD_MIB = 250
 HOT_START_MIB, HOT_MIB = 400, 24
 BROKEN_MIB = 400
 NODES = (512, 640)  # MiB
+LEAST_BLOCKS = 16
+ATTEMPTS = 4
 LONG = 240.0
 IDLE_SECONDS = 8
 DEBUGFS = "/sys/kernel/debug"
@@ -233,29 +235,41 @@ def fragmented(guest: Guest, options: str = "", node: int = 0) -> Iterator[None]
         guest.stop(pid)
 
 
-COMPACT = 'enabled = true; compact = "node"; min_blocks = 16; interval = "2s"; backoff = "10min";'
+COMPACT = (f'enabled = true; compact = "node"; min_blocks = {LEAST_BLOCKS}; interval = "2s"; '
+           'backoff = "10min";')
 
 
 def check_compaction(guest: Guest, node: int = 0) -> str:
     """Nothing to gain: no compaction.  Fragmented memory: blocks are gained where it is, and
-    reported."""
-    with Sluice(guest, threshold_config(COMPACT)) as sluice:
+    reported.  The kernel's compaction gives up where one page finds no place, about once in seven
+    times, and then again and again: memory is broken to pieces anew."""
+    compact = threshold_config(COMPACT.replace('backoff = "10min"', 'backoff = "1s"'))
+    with Sluice(guest, compact) as sluice:
         wait_ticks(guest, sluice, 10)
         steps = preparation(sluice)
         assert steps["compactions"] == 0, f"{steps}\n{sluice.log()}"
-        sluice.reload(threshold_config(""))  # none of memory that is still being broken to pieces
-        with fragmented(guest, node=node):
-            sluice.reload(threshold_config(COMPACT))
-            guest.wait_for(lambda: preparation(sluice)["compactions"], 120, what="a compaction")
-            found = re.search(rf"compacted node {node}: (\d+) pageblocks gained in .*",
-                              sluice.log())
-            assert found and int(found[1]) >= 16, sluice.log()
-            guest.wait_for(lambda: eligible(sluice.hist()) < 16 * MIB, LONG,
-                           what="reports of what was gained")
-            assert preparation(sluice)["drains"] > 0
-            nodes = re.findall(r"compacted node (\d+):", sluice.log())
-            assert set(nodes) == {str(node)}, f"compacted nodes {nodes}"
-    return found[0]
+        for attempt in range(1, ATTEMPTS + 1):
+            sluice.reload(threshold_config(""))  # none of memory that is still being broken
+            with fragmented(guest, node=node):
+                gained, said = compacted(guest, sluice, compact)
+                if gained >= LEAST_BLOCKS:
+                    guest.wait_for(lambda: eligible(sluice.hist()) < 16 * MIB, LONG,
+                                   what="reports of what was gained")
+                    break
+        assert gained >= LEAST_BLOCKS, sluice.log()
+        assert preparation(sluice)["drains"] > 0
+        nodes = re.findall(r"compacted node (\d+):", sluice.log())
+        assert set(nodes) == {str(node)}, f"compacted nodes {nodes}"
+    return f"{said}, attempt {attempt}"
+
+
+def compacted(guest: Guest, sluice: Sluice, text: str) -> tuple[int, str]:
+    """Pageblocks that the next compaction gains, with a configuration that has one made."""
+    before = preparation(sluice)["compactions"]
+    sluice.reload(text)
+    guest.wait_for(lambda: preparation(sluice)["compactions"] > before, 120, what="a compaction")
+    found = list(re.finditer(r"compacted node \d+: (\d+) pageblocks gained in .*", sluice.log()))
+    return int(found[before][1]), found[before][0]
 
 
 def check_backoff(guest: Guest) -> str:
