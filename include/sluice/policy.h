@@ -51,8 +51,8 @@ struct prepared {
 	int node;	 /* that was compacted, or -1: all */
 	uint64_t blocks; /* pageblocks that became free as a whole by it */
 	uint64_t compact_ns;
-	uint64_t reclaim_ns; /* by the clock */
-	uint64_t time_ns;    /* of all steps: CPU or by the clock, whichever is more */
+	uint64_t wait_ns; /* of reclaim, by the clock, that the kernel counts as memory pressure */
+	uint64_t time_ns; /* of all steps: CPU or by the clock, whichever is more */
 };
 
 struct policy_input {

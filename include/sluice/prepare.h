@@ -29,6 +29,13 @@ enum reclaim_method {
 
 const char *reclaim_method_name(enum reclaim_method method);
 
+/*
+ * Whether the kernel counts the writer as a task that waits for memory (PSI): nodeN/reclaim does,
+ * 2.7 to 3.8 ms for 60 MiB on 7.2; memory.reclaim (6.1, 7.2) and the generations (6.1, 7.2) add
+ * nothing.
+ */
+bool reclaim_is_wait(enum reclaim_method method);
+
 /* Which method is in use. */
 struct reclaimer {
 	enum reclaim_method method;

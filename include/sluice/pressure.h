@@ -61,7 +61,7 @@ void pressure_between(const struct pressure_totals *before, const struct pressur
 
 /*
  * Takes @own_ns off the time that tasks waited for memory: what sluice itself spent in reclaim on
- * request, which the kernel counts as such a wait (psi_memstall_enter() in mm/vmscan.c).
+ * request, where the kernel counts that as such a wait, see reclaim_is_wait().
  */
 void pressure_leave_out(struct activity *activity, uint64_t own_ns);
 

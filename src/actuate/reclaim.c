@@ -33,6 +33,11 @@ const char *reclaim_method_name(enum reclaim_method method)
 	return names[method];
 }
 
+bool reclaim_is_wait(enum reclaim_method method)
+{
+	return method == RECLAIM_NODE;
+}
+
 static void node_path(unsigned int node, char path[PATH_BYTES])
 {
 	snprintf(path, PATH_BYTES, "sys/devices/system/node/node%u/reclaim", node);

@@ -16,7 +16,7 @@
 		.reloadable = true,
 		.summary = "time that tasks wait for memory, percent",
 		.help = "\"some\" of /proc/pressure/memory, since the last decision, less what "
-			"sluice itself reclaimed in.",
+			"the kernel counts of sluice's own reclaim.",
 	},
 	{
 		.name = "guards.churn",

@@ -161,7 +161,7 @@
 		.reloadable = true,
 		.summary = "brake: percent of time waited for memory",
 		.help = "\"some\" of /proc/pressure/memory, since the last decision, less what "
-			"sluice itself reclaimed in. 0: no brake.",
+			"the kernel counts of sluice's own reclaim. 0: no brake.",
 	},
 	{
 		.name = "prepare.refaults",

@@ -45,7 +45,7 @@ void daemon_measure(struct daemon *daemon, uint64_t now)
 	}
 	pressure_between(&daemon->pressure, &totals, observer_topology(daemon->observer)->page_size,
 			 &daemon->activity);
-	pressure_leave_out(&daemon->activity, daemon->preparer.last.reclaim_ns);
+	pressure_leave_out(&daemon->activity, daemon->preparer.last.wait_ns);
 	measure_churn(daemon, &daemon->activity);
 	daemon->pressure = totals;
 }

@@ -96,7 +96,8 @@ static void do_reclaim(struct daemon *daemon, const struct reclaim_request *requ
 	count_effort(preparer, &effort);
 	preparer->reclaims++;
 	preparer->reclaimed_bytes += done;
-	preparer->last.reclaim_ns += effort.wall_ns;
+	if (reclaim_is_wait(preparer->reclaimer.method))
+		preparer->last.wait_ns += effort.wall_ns;
 	preparer->last.asked += request->bytes;
 	preparer->last.reclaimed += done;
 	preparer->last.scarce |= rc == -EAGAIN;

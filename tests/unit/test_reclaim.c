@@ -198,6 +198,14 @@ static void test_shape(void **state)
 	assert_contains(err.text, "/proc/meminfo: no MemAvailable");
 }
 
+static void test_is_wait(void **state)
+{
+	(void)state;
+	assert_false(reclaim_is_wait(RECLAIM_LRU_GEN));
+	assert_true(reclaim_is_wait(RECLAIM_NODE));
+	assert_false(reclaim_is_wait(RECLAIM_CGROUP));
+}
+
 static void test_probe(void **state)
 {
 	struct reclaimer found;
@@ -371,6 +379,7 @@ int main(void)
 		TEST(test_generations),
 		TEST(test_generations_nonsense),
 		TEST(test_shape),
+		TEST(test_is_wait),
 		TEST(test_probe),
 		TEST(test_swap),
 		TEST(test_reclaim_generation),

@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import Literal, Self, TypeVar
 
 import initramfs
-import modules
 import process
 from channel import Channel, ChannelError, Result
 from kernels import Kernel
@@ -139,7 +138,7 @@ class Guest:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.kernel.name}-", dir=top))
         wanted = (VIRTIO_MEM_MODULES if self._virtio_mem_mib else ()) + (
             DISK_MODULES if self._disk_mib else ()) + (
-            self._port_modules() if self._host_port else ())
+            PORT_MODULES if self._host_port else ())
         image = initramfs.build(self.kernel, self.folder / "initramfs.cpio", self._files, wanted,
                                 self._distribution)
         started = time.monotonic()
@@ -315,11 +314,6 @@ class Guest:
             *_virtio_mem_device(self._virtio_mem_mib), *_balloon_device(self.balloon),
             *self._disk(), *self._port(),
             *self._qemu_args]
-
-    def _port_modules(self) -> tuple[str, ...]:
-        """None where the driver is built in."""
-        present = {modules.name_of(path) for path in self.kernel.on_request}
-        return tuple(name for name in PORT_MODULES if name in present)
 
     def _port(self) -> list[str]:
         if self._host_port is None:

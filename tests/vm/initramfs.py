@@ -16,7 +16,7 @@ from pathlib import Path
 
 import modules
 import sysroot
-from kernels import Kernel
+from kernels import ON_REQUEST, Kernel
 from machine import MACHINES
 
 HERE = Path(__file__).parent
@@ -152,9 +152,10 @@ def _add_distribution(archive: Cpio, distribution: Path) -> None:
 
 def _add_modules(archive: Cpio, kernel: Kernel, wanted: Sequence[str]) -> None:
     names = []
-    missing = set(wanted) - {modules.name_of(module) for module in kernel.on_request}
-    if missing:
-        raise InitramfsError(f"Linux {kernel.name} has no module {', '.join(sorted(missing))}")
+    unknown = set(wanted) - set(ON_REQUEST)
+    if unknown:
+        raise InitramfsError(f"{', '.join(sorted(unknown))}: not in kernels.ON_REQUEST")
+    # what is not there is built in, or fetching the kernel would have failed
     extra = [module for module in kernel.on_request if modules.name_of(module) in wanted]
     for module in [*kernel.modules, *extra]:
         names.append(f"/modules/{modules.name_of(module)}.ko")

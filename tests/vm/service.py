@@ -26,22 +26,18 @@ import matrix  # noqa: E402
 from guest import MIB, Guest  # noqa: E402
 from kernels import Kernel  # noqa: E402
 from matrix import fill_and_free, order_knob  # noqa: E402
+from prepare import DISK, DISK_MIB, HOT_MIB, HOT_START_MIB, cached, trim_config  # noqa: E402
 from tap import Tap  # noqa: E402
 
 KERNELS = ("6.1", "7.2")
 REPOSITORY = Path(__file__).absolute().parents[2]
 MEMORY_MIB = 1536  # the distribution is in it
-DISK, DISK_MIB = "/dev/vda", 512
 FREED_MIB = 300
 GROUPS, GROUP_MIB = 12, 20
-HOT_START_MIB, HOT_MIB = 400, 24
 SECONDS = 120.0
 CONFIG = "/etc/sluice/sluice.conf"
 HOLDS = ('mode = "control"; strategy = "threshold"; interval = "500ms";\n'
          'threshold = { start = "16TiB"; stop = "8MiB"; };\n')
-TRIMS = ('mode = "control"; strategy = "trim"; interval = "500ms"; log_level = "debug";\n'
-         'trim = { min_idle = "8s"; max_fraction = 100; rate = "32MiB"; start = "8MiB"; };\n'
-         'prepare = { floor = "16MiB"; backoff = "5s"; };\n')
 
 
 def installed(top: Path) -> dict[str, Path]:
@@ -114,11 +110,6 @@ def check_killed(guest: Guest, before: int | None) -> str:
     return f"{before}, held at {held}, killed, {before}"
 
 
-def cached(guest: Guest, start: int, size: int) -> int:
-    """MiB of a part of the disk that are in the page cache."""
-    return int(guest.check(f"cached {DISK} count {start} {size}"))
-
-
 def check_trim(guest: Guest) -> str:
     """Page cache of services that have ended goes, that of one that reads all the time stays."""
     guest.check(f"systemd-run -q --unit=holder cached {DISK} hold")
@@ -131,7 +122,7 @@ def check_trim(guest: Guest) -> str:
                    cached(guest, HOT_START_MIB, HOT_MIB) == HOT_MIB, SECONDS, what="page cache")
     groups = len(guest.check("find /sys/fs/cgroup -name memory.current").split())
     time.sleep(1)
-    configure(guest, TRIMS)
+    configure(guest, trim_config())
     guest.wait_for(lambda: cached(guest, 0, size) <= size // 4, 2 * SECONDS,
                    what="an empty page cache")
     hot = cached(guest, HOT_START_MIB, HOT_MIB)
